@@ -1,0 +1,153 @@
+"""Painting in flat, softly shaded layers, with a visible region kept for every name.
+
+Coordinates and lengths are fractions of the picture's side: (0, 0) is the top left corner.
+"""
+
+import zlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+Color = tuple[int, int, int]
+Point = tuple[float, float]
+
+# Drawn at this multiple of the size and reduced: the antialiasing.
+OVERSAMPLING = 2
+
+
+def stream(seed: int, name: str) -> np.random.Generator:
+    """The random numbers of one detail; no other detail's choices can move them."""
+    return np.random.default_rng([seed, zlib.crc32(name.encode())])
+
+
+def blend(a: Color, b: Color, amount: float) -> Color:
+    """`a` at amount 0, `b` at amount 1."""
+    red, green, blue = (round(x + (y - x) * amount) for x, y in zip(a, b, strict=True))
+    return red, green, blue
+
+
+def lighter(color: Color, amount: float) -> Color:
+    return blend(color, (255, 255, 255), amount)
+
+
+def darker(color: Color, amount: float) -> Color:
+    return blend(color, (12, 12, 24), amount)
+
+
+def smooth(points: Sequence[Point], rounds: int = 3) -> list[Point]:
+    """A closed curve along `points`, corners cut (Chaikin 1974)."""
+    curve = np.asarray(points)
+    for _ in range(rounds):
+        following = np.roll(curve, -1, axis=0)
+        curve = np.stack([0.75 * curve + 0.25 * following, 0.25 * curve + 0.75 * following], 1)
+        curve = curve.reshape(-1, 2)
+    return [(float(x), float(y)) for x, y in curve]
+
+
+class Shape:
+    """A mask in the making: `mask` is an "L" image, 255 inside."""
+
+    def __init__(self, side: int):
+        self.side = side
+        self.mask = Image.new("L", (side, side))
+        self.draw = ImageDraw.Draw(self.mask)
+
+    def ellipse(self, x: float, y: float, rx: float, ry: float) -> "Shape":
+        self.draw.ellipse([v * self.side for v in (x - rx, y - ry, x + rx, y + ry)], fill=255)
+        return self
+
+    def polygon(self, points: Iterable[Point]) -> "Shape":
+        self.draw.polygon([(x * self.side, y * self.side) for x, y in points], fill=255)
+        return self
+
+    def line(self, points: Iterable[Point], width: float) -> "Shape":
+        self.draw.line(
+            [(x * self.side, y * self.side) for x, y in points],
+            fill=255,
+            width=max(1, round(width * self.side)),
+            joint="curve",
+        )
+        return self
+
+    def cut(self, other: "Shape") -> "Shape":
+        """Without what lies in `other`."""
+        self.mask.paste(0, mask=other.mask)
+        return self
+
+    def within(self, other: "Shape") -> "Shape":
+        """Only what lies in `other`."""
+        outside = other.mask.point([255 - v for v in range(256)])
+        self.mask.paste(0, mask=outside)
+        return self
+
+    def opacity(self, amount: float) -> "Shape":
+        self.mask = self.mask.point([round(v * amount) for v in range(256)])
+        return self
+
+    def soften(self, radius: float) -> "Shape":
+        self.mask = self.mask.filter(ImageFilter.BoxBlur(radius * self.side))
+        return self
+
+
+class Painting:
+    """A picture of `size` x `size` pixels and the regions that are seen in it.
+
+    Every layer names the regions that it belongs to; it hides the others where it is painted.
+    """
+
+    def __init__(self, size: int, regions: Sequence[str] = ()):
+        self.size = size
+        self.side = size * OVERSAMPLING
+        self.canvas = Image.new("RGB", (self.side, self.side))
+        self.regions = {name: Image.new("L", (self.side, self.side)) for name in regions}
+
+    def shape(self) -> Shape:
+        return Shape(self.side)
+
+    def fill(self, names: str, top: Color, bottom: Color, until: float = 1.0) -> None:
+        """Cover the picture with a gradient that is `bottom` from the height `until` down."""
+        full = Shape(self.side)
+        full.mask.paste(255, (0, 0, self.side, self.side))
+        self.layer(names, full, top, bottom, 0.0, until)
+
+    def layer(
+        self,
+        names: str | None,
+        shape: Shape,
+        top: Color,
+        bottom: Color | None = None,
+        start: float = 0.0,
+        end: float = 1.0,
+    ) -> None:
+        """Paint `shape`; the color runs from `top` at the height `start` to `bottom` at `end`.
+
+        names  the regions that it belongs to, separated by blanks; None: those that it lies on
+        """
+        box = shape.mask.getbbox()
+        if box is None:
+            return
+        mask = shape.mask.crop(box)
+        if bottom is None:
+            self.canvas.paste(top, box, mask)
+        else:
+            heights = (np.arange(box[1], box[3]) + 0.5) / self.side
+            amount = np.clip((heights - start) / (end - start), 0, 1)[:, None]
+            colors = np.asarray(top) + amount * (np.asarray(bottom) - np.asarray(top))
+            rows = np.rint(colors).astype(np.uint8)[:, None]
+            gradient = Image.fromarray(np.repeat(rows, box[2] - box[0], 1))
+            self.canvas.paste(gradient, box, mask)
+        if names is None:
+            return
+        for name, region in self.regions.items():
+            region.paste(255 if name in names.split() else 0, box, mask)
+
+    def pixels(self) -> np.ndarray:
+        """uint8 [size, size, 3]"""
+        return np.asarray(self.canvas.reduce(OVERSAMPLING))
+
+    def region(self, name: str) -> np.ndarray:
+        """bool [size, size]: the pixels in which any of the region is seen."""
+        mask = np.asarray(self.regions[name])
+        blocks = mask.reshape(self.size, OVERSAMPLING, self.size, OVERSAMPLING)
+        return blocks.max(axis=(1, 3)) > 0
