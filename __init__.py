@@ -1,7 +1,7 @@
 """InstructPix2Pix for ComfyUI: edit pictures by instruction.
 
-ComfyUI calls `comfy_entrypoint`. The nodes are imported only then, so that `instruct_pix2pix.headless`
-can be used on a machine that has neither ComfyUI nor torch.
+ComfyUI calls `comfy_entrypoint`. The nodes are imported only then, so that
+`instruct_pix2pix.headless` can be used on a machine that has neither ComfyUI nor torch.
 """
 
 from __future__ import annotations

@@ -1,18 +1,23 @@
-"""Gives the pack its import name and puts the real ComfyUI on the path.
+"""Gives the pack its import name and puts the real ComfyUI on the path; allows one reason to skip.
 
-The pack root is imported as `instruct_pix2pix`, as pip installs it, without being on sys.path itself:
-there its `nodes/` would shadow ComfyUI's `nodes.py`.
+The pack root is imported as `instruct_pix2pix`, as pip installs it, without being on sys.path
+itself: there its `nodes/` would shadow ComfyUI's `nodes.py`.
 """
 
 import os
 import sys
 import types
+from collections.abc import Generator
 from pathlib import Path
 
+import hypothesis
+import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 COMFYUI = Path(os.environ.get("COMFYUI_PATH") or ROOT / ".comfyui")
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # diffusers and transformers then ask nobody for anything
 
 pack = types.ModuleType("instruct_pix2pix")
 pack.__path__ = [str(ROOT)]
@@ -23,3 +28,36 @@ sys.path.insert(0, str(COMFYUI))
 from comfy.cli_args import args  # noqa: E402  (needs the path above)
 
 args.cpu = not torch.cuda.is_available()
+
+# Examples are the same in every run, and a busy machine is no failure.
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("repeatable")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped and not item.get_closest_marker("gpu"):
+        refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    if report.skipped:
+        refuse_skip(report)
+    return report
+
+
+def refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turn a skip, which would hide a check that did not run, into a failure."""
+    report.outcome = "failed"
+    report.longrepr = f"Skipped, which only a missing GPU allows (mark it gpu): {report.longrepr}"

