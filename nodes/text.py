@@ -1,0 +1,109 @@
+"""The instruction as conditioning."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+
+Chunk = list[tuple[Any, ...]]
+
+
+class IP2PEncodeInstruction(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="IP2PEncodeInstruction",
+            display_name="Encode Instruction (InstructPix2Pix)",
+            category="InstructPix2Pix",
+            description=(
+                "Turns the sentence that says what to change into conditioning. "
+                "Write it as an order: 'make it snow', 'change her hair to red'."
+            ),
+            inputs=[
+                io.Clip.Input(
+                    "clip", tooltip="The text encoder of the InstructPix2Pix checkpoint."
+                ),
+                io.String.Input(
+                    "instruction",
+                    default="make it snow",
+                    multiline=True,
+                    tooltip="What to change, as an order. Empty changes nothing.",
+                ),
+                io.String.Input(
+                    "negative",
+                    default="",
+                    multiline=True,
+                    tooltip="What to steer away from. Usually empty, as the model was trained.",
+                ),
+                io.Combo.Input(
+                    "syntax",
+                    options=["plain", "weighted"],
+                    default="plain",
+                    tooltip=(
+                        "plain: the words as they stand, cut at 77 tokens, as diffusers and the "
+                        "authors' code read them. weighted: ComfyUI's (word:1.2), any length."
+                    ),
+                ),
+            ],
+            # The ids may not equal input ids on the oldest supported ComfyUI.
+            outputs=[
+                io.Conditioning.Output(
+                    "instruction_cond",
+                    display_name="instruction",
+                    tooltip="Connect to the instruction of IP2PKSampler or IP2PGuider.",
+                ),
+                io.Conditioning.Output(
+                    "negative_cond",
+                    display_name="negative",
+                    tooltip="Connect to the negative of IP2PKSampler or IP2PGuider.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, clip: Any, instruction: str, negative: str, syntax: str) -> io.NodeOutput:
+        if clip is None:
+            raise ValueError(
+                "clip: nothing arrived; the checkpoint holds no text encoder. Load one with "
+                "CLIPLoader (the CLIP-L of Stable Diffusion 1.5) and connect it."
+            )
+        if syntax not in ("plain", "weighted"):
+            raise ValueError(f"syntax: got {syntax!r}; choose 'plain' or 'weighted'.")
+        encoded = [
+            clip.encode_from_tokens_scheduled(tokenize(clip, text, syntax))
+            for text in (instruction, negative)
+        ]
+        return io.NodeOutput(*encoded)
+
+
+def tokenize(clip: Any, text: str, syntax: str) -> dict[str, list[Chunk]]:
+    """`text` as ComfyUI's tokens: for each text encoder a list of chunks of (token, weight).
+
+    `weighted` is what ComfyUI's own text nodes do. `plain` reads no weights and keeps one chunk:
+    what does not fit is cut off, to the token, as diffusers and the authors' code do.
+    """
+    if syntax == "weighted":
+        return clip.tokenize(text)
+    tokens = clip.tokenize(text, disable_weights=True)
+    return {name: [first_chunk(chunks)] for name, chunks in tokens.items()}
+
+
+def first_chunk(chunks: list[Chunk]) -> Chunk:
+    """The leading tokens of all `chunks` in one chunk of the same length.
+
+    ComfyUI ends a chunk early where a word would be split and moves the word to the next chunk;
+    there the words that follow are drawn forward.
+    """
+    if len(chunks) == 1:
+        return chunks[0]
+    start, end = chunks[0][0], chunks[0][-1]
+    words = [
+        token
+        for chunk in chunks
+        for token in chunk[1:]
+        # An embedding's token is a vector and never the end.
+        if torch.is_tensor(token[0]) or token[0] != end[0]
+    ]
+    return [start, *words[: len(chunks[0]) - 2], end]

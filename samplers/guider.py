@@ -1,0 +1,313 @@
+"""Dual guidance as a ComfyUI guider: the only file here that knows ComfyUI."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import comfy.model_base
+import comfy.model_sampling
+import comfy.patcher_extension
+import comfy.sampler_helpers
+import comfy.samplers
+import node_helpers
+import torch
+from torch import Tensor
+
+from .guidance import branches_needed, combine_guidance, effective_uncond, with_stand_ins
+from .official import NoiseStream, fractional_timestep
+
+BRANCH_NAMES = ("instruction", "image", "uncond")
+
+
+class DualGuider(comfy.samplers.CFGGuider):
+    """Runs the branches that dual guidance needs in one batch and combines them.
+
+    model        MODEL of an InstructPix2Pix checkpoint; not modified
+    instruction  CONDITIONING, what to change
+    negative     CONDITIONING of the two branches without instruction
+    source       LATENT of the picture: "samples" [B, 4, h, w], unscaled posterior mode
+    text_cfg     S_T; kept in `self.cfg`, where nodes that override the scale look for it
+    image_cfg    S_I
+
+    Raises ValueError for a model or a source that cannot be edited with.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        instruction: Any,
+        negative: Any,
+        source: dict[str, Any],
+        text_cfg: float,
+        image_cfg: float,
+    ) -> None:
+        check_model(model)
+        picture = check_source(source)
+        patched = model.clone()
+        patched.add_wrapper_with_key(
+            comfy.patcher_extension.WrappersMP.APPLY_MODEL, "instruct_pix2pix", mark_as_plain_cfg
+        )
+        super().__init__(patched)
+        self.set_cfg(text_cfg)
+        self.image_cfg = image_cfg
+        with_picture = {"concat_latent_image": picture}
+        self.inner_set_conds(
+            {
+                "positive": node_helpers.conditioning_set_values(instruction, with_picture),
+                "middle": node_helpers.conditioning_set_values(
+                    negative, {**with_picture, "prompt_type": "negative"}
+                ),
+                # None is the null picture (zeros), whatever the conditioning carried before.
+                "negative": node_helpers.conditioning_set_values(
+                    negative, {"concat_latent_image": None}
+                ),
+            }
+        )
+
+    def use_official_numerics(self) -> None:
+        """Sample as the authors and diffusers do: fractional timesteps, start at sigma_max."""
+        sampling = self.model_patcher.get_model_object("model_sampling")
+        self.model_patcher.add_object_patch("model_sampling", official_sampling(sampling))
+
+    def sample(
+        self,
+        noise: Tensor,
+        latent_image: Tensor,
+        sampler: Any,
+        sigmas: Tensor,
+        denoise_mask: Tensor | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Tensor:
+        """Sample, starting a full edit from pure noise whichever latent was handed in."""
+        sigma_max = float(self.model_patcher.get_model_object("model_sampling").sigma_max)
+        if len(sigmas) and float(sigmas[0]) > sigma_max * (1 - 1e-5):
+            latent_image = kept_part(latent_image, denoise_mask)
+        return super().sample(noise, latent_image, sampler, sigmas, denoise_mask, *args, **kwargs)
+
+    def predict_noise(
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        model_options: dict[str, Any] = {},  # noqa: B006  (ComfyUI's signature; never written to)
+        seed: int | None = None,
+    ) -> Tensor:
+        """The guided denoised prediction [B, C, h, w] at noise level `timestep` [B]."""
+        text_cfg, image_cfg = self.cfg, self.image_cfg
+        branches: Any = [self.conds["positive"], self.conds["middle"], self.conds["negative"]]
+        if not model_options.get("disable_cfg1_optimization", False):
+            needed = branches_needed(text_cfg, image_cfg)
+            branches = [
+                cond if is_needed else None
+                for cond, is_needed in zip(branches, needed, strict=True)
+            ]
+        hook_args = {
+            "conds": branches,
+            "input": x,
+            "sigma": timestep,
+            "model": self.inner_model,
+            "model_options": model_options,
+        }
+        if "sampler_calc_cond_batch_function" in model_options:
+            predictions = model_options["sampler_calc_cond_batch_function"](hook_args)
+        else:
+            predictions = comfy.samplers.calc_cond_batch(
+                self.inner_model, branches, x, timestep, model_options
+            )
+        check_finite(predictions, timestep, model_options)
+        for hook in model_options.get("sampler_pre_cfg_function", []):
+            changed = hook(
+                {
+                    **hook_args,
+                    "conds_out": predictions,
+                    "cond_scale": text_cfg,
+                    "timestep": timestep,
+                }
+            )
+            # Hooks written for plain CFG may return the first two only.
+            predictions = [*changed, *predictions[len(changed) :]]
+        return guide(predictions, hook_args, text_cfg, image_cfg)
+
+
+def guide(
+    predictions: list[Tensor], hook_args: dict[str, Any], text_cfg: float, image_cfg: float
+) -> Tensor:
+    """Combine denoised predictions (instruction, image, uncond) and run the CFG hooks on all of it.
+
+    hook_args  conds (None for a branch that was not run), input, sigma, model, model_options
+
+    A function that replaces CFG is given the pair (instruction, u) for which plain CFG at
+    text_cfg is the whole of dual guidance. Hooks after CFG see the whole result; their "uncond"
+    is the branch without picture, or the image branch where that one was not run.
+    """
+    conds, x, options = hook_args["conds"], hook_args["input"], hook_args["model_options"]
+    ran = [
+        prediction if cond is not None else None
+        for prediction, cond in zip(predictions, conds, strict=True)
+    ]
+    e2, e1, e0 = with_stand_ins(*ran)
+    if "sampler_cfg_function" in options:
+        # At text_cfg 1 plain CFG does not read u; the picture's term is added behind it.
+        is_plain = math.isclose(text_cfg, 1.0, abs_tol=1e-3)
+        u = e1 if is_plain else effective_uncond(e1, e0, text_cfg, image_cfg)
+        result = x - options["sampler_cfg_function"](
+            {
+                "cond": x - e2,
+                "uncond": x - u,
+                "cond_denoised": e2,
+                "uncond_denoised": u,
+                "cond_scale": text_cfg,
+                "timestep": hook_args["sigma"],
+                "input": x,
+                "sigma": hook_args["sigma"],
+                "model": hook_args["model"],
+                "model_options": options,
+                "input_cond": conds[0],
+                "input_uncond": conds[1],
+            }
+        )
+        if is_plain:
+            result = result + (e1 - e0) * (image_cfg - 1)
+    else:
+        result = combine_guidance(*ran, text_cfg=text_cfg, image_cfg=image_cfg)
+    for hook in options.get("sampler_post_cfg_function", []):
+        result = hook(
+            {
+                "denoised": result,
+                "cond": conds[0],
+                "uncond": conds[2] if conds[2] is not None else conds[1],
+                "cond_scale": text_cfg,
+                "model": hook_args["model"],
+                "uncond_denoised": e0,
+                "cond_denoised": e2,
+                "sigma": hook_args["sigma"],
+                "model_options": options,
+                "input": x,
+            }
+        )
+    return result.to(x.dtype)
+
+
+def mark_as_plain_cfg(
+    executor: Any,
+    x: Tensor,
+    t: Tensor,
+    c_concat: Any = None,
+    c_crossattn: Any = None,
+    control: Any = None,
+    transformer_options: dict[str, Any] = {},  # noqa: B006  (ComfyUI's signature)
+    **kwargs: Any,
+) -> Tensor:
+    """Number the branches as plain CFG does: 0 has the instruction, 1 has not.
+
+    Attention patches written for plain CFG pick from a pair by these numbers and fail on a 2.
+    """
+    numbers = [min(number, 1) for number in transformer_options["cond_or_uncond"]]
+    options = {**transformer_options, "cond_or_uncond": numbers}
+    return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
+
+
+def kept_part(latent: Tensor, mask: Tensor | None) -> Tensor:
+    """`latent` [B, C, h, w] where `mask` keeps any of it, zero where all may change.
+
+    ComfyUI adds the latent to the start noise. Under a full edit only noise belongs there, as
+    without a mask; where the mask keeps the picture, the picture must be found.
+    """
+    if mask is None:
+        return torch.zeros_like(latent)
+    mask = comfy.sampler_helpers.prepare_mask(mask, latent.shape, latent.device)
+    return torch.where(mask < 1, latent, torch.zeros_like(latent))
+
+
+def official_sampling(sampling: Any) -> Any:
+    """A copy of a model_sampling object with fractional timesteps that starts at noise * sigma_max.
+
+    Raises ValueError for models without discrete timesteps, for which there is no such rule.
+    """
+    if not isinstance(sampling, comfy.model_sampling.ModelSamplingDiscrete):
+        raise ValueError(
+            f"numerics: 'official' needs a model with discrete timesteps, this one samples with "
+            f"{type(sampling).__name__}. Choose 'comfyui'."
+        )
+
+    class OfficialSampling(type(sampling)):  # type: ignore[misc]
+        def timestep(self, sigma: Tensor) -> Tensor:
+            return fractional_timestep(sigma, self.log_sigmas)
+
+        def noise_scaling(
+            self, sigma: Tensor, noise: Tensor, latent_image: Tensor, max_denoise: bool = False
+        ) -> Tensor:
+            return super().noise_scaling(sigma, noise, latent_image, False)
+
+    official = copy.copy(sampling)
+    official.__class__ = OfficialSampling
+    return official
+
+
+def official_sampler(sampler: Any, stream: NoiseStream) -> Any:
+    """`sampler` drawing its ancestral noise from `stream`.
+
+    Samplers that draw none, or correlated noise of their own (SDE), are returned as they are.
+    """
+    name = sampler.sampler_function.__name__
+    if "ancestral" not in name and name not in ("sample_lcm", "sample_ddpm"):
+        return sampler
+
+    def next_noise(sigma: Tensor, sigma_next: Tensor) -> Tensor:
+        return stream.draw().to(sigma.device)
+
+    options = {**sampler.extra_options, "noise_sampler": next_noise}
+    return comfy.samplers.KSAMPLER(sampler.sampler_function, options, sampler.inpaint_options)
+
+
+def check_model(model: Any) -> None:
+    """Raise ValueError unless `model` is an InstructPix2Pix model."""
+    if not isinstance(model.model, comfy.model_base.IP2P):
+        config = model.model.model_config.unet_config
+        raise ValueError(
+            f"model: this is {type(model.model).__name__} with {config.get('in_channels')} input "
+            "channels, which cannot see a source picture. Load an InstructPix2Pix checkpoint "
+            "(8 input channels) with IP2PLoadCheckpoint."
+        )
+
+
+def check_source(source: dict[str, Any]) -> Tensor:
+    """The source latent [B, 4, h, w]; ValueError where it cannot be one of a picture."""
+    picture = source["samples"]
+    if picture.is_nested or picture.ndim != 4 or picture.shape[1] != 4:
+        shape = "a nested latent" if picture.is_nested else tuple(picture.shape)
+        raise ValueError(
+            f"source: expected a latent of shape (batch, 4, height, width), got {shape}. "
+            "Connect the source of IP2PEncodeSource."
+        )
+    if not torch.count_nonzero(picture):
+        raise ValueError(
+            "source: this latent is all zeros, an empty latent and not an encoded picture. "
+            "Connect the source of IP2PEncodeSource."
+        )
+    return picture
+
+
+def check_finite(
+    predictions: list[Tensor], timestep: Tensor, model_options: dict[str, Any]
+) -> None:
+    """Raise ValueError naming the branch and the step where a prediction is NaN or infinite."""
+    finite = torch.stack([prediction.isfinite().all() for prediction in predictions]).tolist()
+    if all(finite):
+        return
+    sigmas = model_options.get("transformer_options", {}).get("sample_sigmas")
+    sigma = float(timestep.flatten()[0])
+    step = ""
+    if sigmas is not None:
+        number = int((sigmas.cpu() - sigma).abs().argmin()) + 1
+        step = f" at step {number} of {len(sigmas) - 1}"
+    names = " and ".join(
+        name for name, is_finite in zip(BRANCH_NAMES, finite, strict=True) if not is_finite
+    )
+    raise ValueError(
+        f"model: the {names} branch gave NaN or infinite numbers{step} (sigma {sigma:.3f}). "
+        "Half precision overflows with some checkpoints and LoRAs: start ComfyUI with "
+        "--force-fp32 or --bf16-unet, or try without the last patch."
+    )

@@ -1,0 +1,96 @@
+"""Dual guidance as pure maths: the equation, its dropped branches and the pair that equals it."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from instruct_pix2pix.samplers.guidance import (
+    branches_needed,
+    combine_guidance,
+    effective_uncond,
+    with_stand_ins,
+)
+
+SCALES = [(7.5, 1.5), (7.5, 1.0), (5, 5), (0, 1.5), (1, 1), (7.5, 0.8), (0, 0), (0, 1), (1, 1.5)]
+scale = st.floats(0, 20, allow_nan=False)
+
+
+def predictions(dtype=torch.float64):
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(2, 4, 5, 3, generator=generator, dtype=dtype) for _ in range(3)]
+
+
+def equation(e2, e1, e0, text_cfg, image_cfg):
+    """Equation 3 of the paper as the weights of the three predictions."""
+    return (1 - image_cfg) * e0 + (image_cfg - text_cfg) * e1 + text_cfg * e2
+
+
+@given(text_cfg=scale, image_cfg=scale)
+def test_combination_is_the_equation(text_cfg, image_cfg):
+    e2, e1, e0 = predictions()
+    combined = combine_guidance(e2, e1, e0, text_cfg, image_cfg)
+    expected = equation(e2, e1, e0, text_cfg, image_cfg)
+    torch.testing.assert_close(combined, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("text_cfg, image_cfg", SCALES)
+def test_a_branch_left_out_changes_nothing(text_cfg, image_cfg):
+    full = predictions()
+    needed = branches_needed(text_cfg, image_cfg)
+    reduced = [e if keep else None for e, keep in zip(full, needed, strict=True)]
+    torch.testing.assert_close(
+        combine_guidance(*reduced, text_cfg, image_cfg),
+        equation(*full, text_cfg, image_cfg),
+        rtol=0,
+        atol=1e-12,
+    )
+
+
+@pytest.mark.parametrize(
+    "text_cfg, image_cfg, needed",
+    [
+        (7.5, 1.5, (True, True, True)),
+        (7.5, 1.0, (True, True, False)),
+        (5.0, 5.0, (True, False, True)),
+        (0.0, 1.5, (False, True, True)),
+        (1.0, 1.0, (True, False, False)),
+        (0.0, 1.0, (False, True, False)),
+        (0.0, 0.0, (False, False, True)),
+        (7.5, 0.8, (True, True, True)),
+    ],
+)
+def test_only_branches_with_a_weight_are_needed(text_cfg, image_cfg, needed):
+    assert branches_needed(text_cfg, image_cfg) == needed
+
+
+def test_unit_scales_return_the_instruction_branch_itself():
+    e2, _, _ = predictions()
+    assert torch.equal(combine_guidance(e2, None, None, 1.0, 1.0), e2)
+
+
+@given(text_cfg=scale.filter(lambda s: abs(s - 1) > 1e-2), image_cfg=scale)
+def test_plain_cfg_with_the_effective_uncond_is_dual_guidance(text_cfg, image_cfg):
+    e2, e1, e0 = predictions()
+    u = effective_uncond(e1, e0, text_cfg, image_cfg)
+    torch.testing.assert_close(
+        u + text_cfg * (e2 - u), equation(e2, e1, e0, text_cfg, image_cfg), rtol=0, atol=1e-9
+    )
+
+
+def test_effective_uncond_is_the_image_branch_at_image_cfg_1():
+    _, e1, e0 = predictions()
+    torch.testing.assert_close(effective_uncond(e1, e0, 7.5, 1.0), e1, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_combined_in_float32(dtype):
+    """The text term is a small difference times a large scale; half precision would lose it."""
+    halves = predictions(dtype)
+    combined = combine_guidance(*halves, 7.5, 1.5)
+    assert combined.dtype == torch.float32
+    assert torch.equal(combined, combine_guidance(*[e.float() for e in halves], 7.5, 1.5))
+
+
+def test_no_prediction_at_all_is_an_error():
+    with pytest.raises(ValueError, match="at least one"):
+        with_stand_ins(None, None, None)
