@@ -1,7 +1,7 @@
 """InstructPix2Pix for ComfyUI: edit pictures by instruction.
 
-ComfyUI calls `comfy_entrypoint`. The nodes are imported only then, so that
-`instruct_pix2pix.headless` can be used on a machine that has neither ComfyUI nor torch.
+ComfyUI calls `comfy_entrypoint`. Nothing is imported before, so that `instruct_pix2pix.headless`
+can be used on a machine that has neither ComfyUI nor torch.
 """
 
 from __future__ import annotations
@@ -15,6 +15,23 @@ WEB_DIRECTORY = "./nodes/web"
 
 
 async def comfy_entrypoint() -> ComfyExtension:
-    from .nodes import IP2PExtension
+    from comfy_api.latest import ComfyExtension, io
 
-    return IP2PExtension()
+    from .nodes.loading import IP2PLoadCheckpoint
+    from .nodes.pictures import IP2PEncodeSource, IP2PRestore, IP2PSampleImage
+    from .nodes.sampling import IP2PGuider, IP2PKSampler
+    from .nodes.text import IP2PEncodeInstruction
+
+    class InstructPix2Pix(ComfyExtension):
+        async def get_node_list(self) -> list[type[io.ComfyNode]]:
+            return [
+                IP2PLoadCheckpoint,
+                IP2PEncodeSource,
+                IP2PEncodeInstruction,
+                IP2PKSampler,
+                IP2PGuider,
+                IP2PRestore,
+                IP2PSampleImage,
+            ]
+
+    return InstructPix2Pix()
