@@ -1,7 +1,7 @@
 """Tiny InstructPix2Pix checkpoints: random weights from a seed, in every layout that people have.
 
 The weights are made once, as diffusers modules, and renamed to the authors' (LDM) names with
-ComfyUI's own tables. So a single file and a diffusers folder of the same seed hold the same numbers,
+ComfyUI's own tables. So a file and a diffusers folder of the same seed hold the same numbers,
 and `StableDiffusionInstructPix2PixPipeline.from_pretrained(folder)` is the oracle for both.
 
     from instruct_pix2pix.tests.checkpoints.factory import tiny_checkpoint, tiny_checkpoints
