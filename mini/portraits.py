@@ -159,7 +159,7 @@ def paint_head(art: Painting, scene: Portrait, at: Pose) -> None:
         ]
         art.layer("skin face", art.shape().line(brow, 0.013), blend(INK, skin, 0.2))
         cheek = art.shape().ellipse(at.x + side * at.rx * 0.62, at.y + at.ry * 0.42, 0.034, 0.026)
-        art.layer(None, cheek.opacity(0.35), blend(skin, (226, 92, 92), 0.6))
+        art.layer("skin face", cheek.opacity(0.35), blend(skin, (226, 92, 92), 0.6))
     nose = [(at.x - 0.006, at.y + 0.04), (at.x + 0.014, at.y + 0.085), (at.x - 0.012, at.y + 0.09)]
     art.layer("skin face", art.shape().line(nose, 0.01), darker(skin, 0.25))
     paint_mouth(art, scene, at)
