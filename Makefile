@@ -23,7 +23,7 @@ export COMFYUI_PYTHON ?= $(or $(OWN_PYTHON),$(VENV)/bin/python)
 ifeq ($(COMFYUI_PYTHON),$(VENV)/bin/python)
 SERVER := setup
 else
-SERVER := $(VENV)/.pack link
+SERVER := link $(VENV)/.pack
 endif
 
 RUN := $(VENV)/bin
@@ -36,7 +36,7 @@ LOCK := $(UV) pip compile --quiet --upgrade --generate-hashes --custom-compile-c
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
-setup: $(VENV)/.packages $(VENV)/.pack link ## install everything, once
+setup: link $(VENV)/.packages $(VENV)/.pack ## install everything, once
 
 demo: $(SERVER) ## edit three pictures in ComfyUI, into demo/
 	@$(RUN)/ip2p demo --output demo
