@@ -1,0 +1,406 @@
+"""Runs workflows and edits on one ComfyUI server, whatever happens to the connection.
+
+The socket tells of progress; `/history` alone decides what became of a job. So a lost socket, a
+cached run without events, or a restarted server cost time and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .errors import (
+    AccessDenied,
+    ExecutionFailed,
+    InputError,
+    Interrupted,
+    IP2PError,
+    JobLost,
+    JobTimeout,
+    OutOfMemory,
+    ServerMisbehaved,
+    ServerUnavailable,
+    WorkflowRefused,
+)
+from .files import read_picture, slug, write_whole
+from .protocol import Event, FileRef, Preview, Prompt, Server, parse_file, title_of
+from .server import PrivateServer
+from .workflow import edit_prompt, patched
+
+logger = logging.getLogger(__name__)
+
+POLL = 2.0  # seconds between two looks at /history while the socket is silent
+SUBMISSIONS = 5  # how often a job that the server has lost is queued again
+
+Listener = Callable[[Event | Preview], None]
+
+
+@dataclass(frozen=True)
+class Output:
+    """One file that a workflow made: by which node, and where the server keeps it."""
+
+    node: str
+    title: str
+    file: FileRef
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished job."""
+
+    prompt_id: str
+    outputs: tuple[Output, ...]
+    seconds: float
+
+
+@dataclass
+class _Job:
+    prompt_id: str
+    listener: Listener | None
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    doubtful: bool = False  # whether the server may have lost it
+
+
+class Client:
+    """One ComfyUI server, as an async context manager.
+
+    url         its address; TLS and a path prefix are fine
+    headers     sent with every request, such as {"Authorization": "Bearer ..."}
+    verify      True, False to accept any TLS certificate, or the path of a CA file
+    max_queued  jobs that we have in the server's queue at a time; the others wait here, where
+                cancelling them costs nothing
+    patience    seconds that the server may be away before ServerUnavailable is raised
+    timeout     seconds that one job may take from being queued; None for no limit
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        verify: bool | str = True,
+        max_queued: int = 2,
+        patience: float = 30.0,
+        timeout: float | None = None,
+    ) -> None:
+        self.server = Server(url, headers=headers, verify=verify)
+        self.client_id = str(uuid.uuid4())
+        self.patience = patience
+        self.timeout = timeout
+        self._slots = asyncio.Semaphore(max_queued)
+        self._jobs: dict[str, _Job] = {}
+        self._running: str | None = None
+        self._connected = asyncio.Event()
+        self._uploads: dict[str, FileRef] = {}
+
+    async def __aenter__(self) -> Client:
+        await self.server.__aenter__()
+        self._listener = asyncio.create_task(self._listen())
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        self._listener.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._listener
+        await self.server.__aexit__(*exception)
+
+    async def run(
+        self,
+        prompt: Prompt,
+        *,
+        listener: Listener | None = None,
+        prompt_id: str | None = None,
+        workflow: dict[str, Any] | None = None,
+    ) -> Result:
+        """Queue a prompt in the API format and wait for its end.
+
+        listener   called with each Event and Preview of this job
+        prompt_id  a UUID under which the job may already be queued or finished, as after a crash of
+                   this client: then it is not queued a second time
+        workflow   the editor's graph, kept in the pictures' metadata beside the prompt
+
+        Raises WorkflowRefused, ExecutionFailed, Interrupted, JobTimeout, ServerUnavailable,
+        AccessDenied or ServerMisbehaved. Cancelling the task takes the job off the server.
+        """
+        async with self._slots:
+            job = _Job(prompt_id or str(uuid.uuid4()), listener)
+            extra = {"extra_pnginfo": {"workflow": workflow}} if workflow else None
+            started = time.monotonic()
+            self._jobs[job.prompt_id] = job
+            try:
+                entry = await asyncio.wait_for(
+                    self._carry_through(job, prompt, extra, maybe_known=prompt_id is not None),
+                    self.timeout,
+                )
+            except asyncio.TimeoutError:
+                await self._drop(job.prompt_id)
+                raise JobTimeout(f"not finished after {self.timeout:.0f} s; cancelled") from None
+            except (asyncio.CancelledError, WorkflowRefused):
+                # Also a prompt that is refused can be queued in part.
+                await asyncio.shield(self._drop(job.prompt_id))
+                raise
+            finally:
+                del self._jobs[job.prompt_id]
+            return Result(job.prompt_id, _outputs(prompt, entry), time.monotonic() - started)
+
+    async def upload(self, path: Path) -> FileRef:
+        """Put a picture on the server, once for each content. Raises InputError for a bad file."""
+        data = read_picture(path)
+        name = hashlib.sha256(data).hexdigest()[:24] + path.suffix.lower()
+        if name not in self._uploads:
+            if len(self._uploads) > 10_000:
+                self._uploads.clear()
+            self._uploads[name] = await self._patiently(
+                lambda: self.server.upload(data, name, "ip2p")
+            )
+        return self._uploads[name]
+
+    async def save(self, ref: FileRef, path: Path) -> None:
+        """Download one output to a path, where it appears whole or not at all."""
+
+        async def once() -> None:
+            with write_whole(path) as file:
+                await self.server.download(ref, file)
+
+        await self._patiently(once)
+
+    async def edit(
+        self,
+        image: Path,
+        instruction: str,
+        output: Path,
+        *,
+        mask: Path | None = None,
+        settings: Mapping[str, Any] | None = None,
+        listener: Listener | None = None,
+        prompt_id: str | None = None,
+        **parameters: Any,
+    ) -> Result:
+        """Edit one picture by an instruction and save it as `output` (a PNG).
+
+        parameters  as `edit_prompt` takes them: text_cfg, image_cfg, steps, seed, checkpoint, ...
+        settings    other inputs by title, such as {"Sampler.scheduler": "karras"}
+        """
+        for attempt in range(SUBMISSIONS):
+            source = await self.upload(image)
+            where = await self.upload(mask) if mask else None
+            prompt = edit_prompt(
+                source.annotated,
+                instruction,
+                mask=where.annotated if where else None,
+                prefix=f"ip2p/{slug(output.stem)}{attempt or ''}",  # another name is never cached
+                **parameters,
+            )
+            try:
+                result = await self.run(
+                    patched(prompt, dict(settings or {})), listener=listener, prompt_id=prompt_id
+                )
+                if not result.outputs:
+                    raise ServerMisbehaved("the edit ended without a picture")
+                await self.save(result.outputs[0].file, output)
+                return result
+            except (JobLost, WorkflowRefused) as error:
+                # A server that came back with empty folders no longer has the uploads or the
+                # result; anything else that it refuses, it refuses again.
+                if attempt + 1 == SUBMISSIONS or not (
+                    isinstance(error, JobLost) or (self._uploads and "Invalid image" in str(error))
+                ):
+                    raise
+                self._uploads.clear()
+                prompt_id = None
+        raise AssertionError("unreachable")
+
+    async def ready(self) -> dict[str, Any]:
+        """Wait until the server answers, and for the socket; the server's system_stats."""
+        stats = await self._patiently(self.server.system_stats)
+        if not self._connected.is_set():  # a proxy may block sockets: then /history is all we have
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._connected.wait(), 5)
+        return stats
+
+    async def _carry_through(
+        self, job: _Job, prompt: Prompt, extra: dict[str, Any] | None, *, maybe_known: bool
+    ) -> dict[str, Any]:
+        """Queue a job, again where the server loses it, until the history has its entry."""
+        for attempt in range(SUBMISSIONS):
+            if maybe_known and await self._known(job.prompt_id):
+                job.news.set()  # it may have ended long ago
+            else:
+                await self._submit(prompt, job.prompt_id, extra)
+            try:
+                return await self._finished(job)
+            except JobLost:
+                if attempt + 1 == SUBMISSIONS:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _submit(self, prompt: Prompt, prompt_id: str, extra: dict[str, Any] | None) -> None:
+        if not self._connected.is_set():
+            await self.ready()
+        deadline = time.monotonic() + self.patience
+        while True:
+            try:
+                return await self.server.post_prompt(prompt, prompt_id, self.client_id, extra)
+            except ServerUnavailable:
+                # It may have been queued before the connection broke; never queue it twice.
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.5)
+                if await self._known(prompt_id):
+                    return
+
+    async def _known(self, prompt_id: str) -> bool:
+        # The queue first: a job that leaves it between the two looks is in the history.
+        return bool(
+            await self._patiently(lambda: self.server.queued(prompt_id))
+            or await self._patiently(lambda: self.server.history(prompt_id))
+        )
+
+    async def _finished(self, job: _Job) -> dict[str, Any]:
+        """The history's entry of a job, once there is one; JobLost if the server forgot it."""
+        while True:
+            try:
+                await asyncio.wait_for(job.news.wait(), POLL)
+            except asyncio.TimeoutError:
+                job.doubtful = True  # nothing heard of it for a while
+            job.news.clear()
+            entry = await self._patiently(lambda: self.server.history(job.prompt_id))
+            if entry is None and job.doubtful:
+                job.doubtful = False
+                if not await self._known(job.prompt_id):
+                    raise JobLost(f"{self.server.url} no longer knows the job; was it restarted?")
+                entry = await self._patiently(lambda: self.server.history(job.prompt_id))
+            if entry is not None:
+                return entry
+
+    async def _drop(self, prompt_id: str) -> None:
+        with contextlib.suppress(IP2PError):
+            await self.server.cancel(prompt_id)
+
+    async def _patiently(self, call: Callable[[], Any]) -> Any:
+        """Call until the server answers, for at most `patience` seconds."""
+        deadline = time.monotonic() + self.patience
+        delay = 0.25
+        while True:
+            try:
+                return await call()
+            except ServerUnavailable:
+                if time.monotonic() + delay > deadline:
+                    raise
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, 5.0)
+
+    async def _listen(self) -> None:
+        """Keep a socket open and hand its messages to the jobs."""
+        delay = 0.25
+        while True:
+            try:
+                async with self.server.socket(self.client_id) as messages:
+                    self._connected.set()
+                    delay = 0.25
+                    async for message in messages:
+                        self._hear(message)
+            except AccessDenied:
+                return  # plain requests will meet the same refusal, and raise it
+            except IP2PError:
+                pass
+            self._connected.clear()
+            for job in self._jobs.values():
+                job.doubtful = True
+                job.news.set()
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, 5.0)
+
+    def _hear(self, message: Event | Preview) -> None:
+        if isinstance(message, Event) and message.type in ("execution_start", "executing"):
+            self._running = message.prompt_id
+        job = self._jobs.get(message.prompt_id or self._running or "")
+        if job is None:
+            return
+        if job.listener:
+            try:
+                job.listener(message)
+            except Exception:  # must not end the task that serves every job
+                logger.exception("a progress listener failed")
+        if isinstance(message, Event):
+            job.doubtful = False
+            if message.type == "executing" and message.data.get("node") is None:
+                job.news.set()  # the last word on a job: by now the history has it
+
+
+def _outputs(prompt: Prompt, entry: dict[str, Any]) -> tuple[Output, ...]:
+    """The files that a history entry names. Raises what the entry says went wrong."""
+    status = entry.get("status") or {}
+    messages = status.get("messages") if isinstance(status, dict) else None
+    for message in messages if isinstance(messages, list) else ():
+        match message:
+            case ["execution_error", dict(data)]:
+                kind = str(data.get("exception_type", "an exception"))
+                failure = OutOfMemory if "OutOfMemory" in kind else ExecutionFailed
+                trace = data.get("traceback")
+                raise failure(
+                    title_of(prompt, str(data.get("node_id"))),
+                    kind,
+                    str(data.get("exception_message", "")).strip()[:2000],
+                    "".join(map(str, trace)) if isinstance(trace, list) else "",
+                )
+            case ["execution_interrupted", *_]:
+                raise Interrupted("the job was cancelled on the server")
+    if isinstance(status, dict) and status.get("status_str") == "error":
+        raise ExecutionFailed("the workflow", "error", "the server gives no reason")
+    named = entry.get("outputs")
+    if not isinstance(named, dict):
+        raise ServerMisbehaved("the history names no outputs")
+    return tuple(
+        Output(node, title_of(prompt, node), parse_file(file))
+        for node, made in named.items()
+        for files in (made.values() if isinstance(made, dict) else ())
+        for file in (files if isinstance(files, list) else ())
+        if isinstance(file, dict) and "filename" in file
+    )
+
+
+@asynccontextmanager
+async def connect(url: str | None = None, **options: Any) -> AsyncIterator[Client]:
+    """A client of the server at `url`, or of a private one that is started and stopped with it."""
+    async with AsyncExitStack() as stack:
+        if url is None:
+            url = (await stack.enter_async_context(PrivateServer())).url
+        yield await stack.enter_async_context(Client(url, **options))
+
+
+def edit(
+    image: str | Path,
+    instruction: str,
+    output: str | Path | None = None,
+    *,
+    server: str | None = None,
+    **parameters: Any,
+) -> Path:
+    """Edit one picture and return the path of the result: `edit("photo.jpg", "make it snow")`.
+
+    output      where to save it; by default beside the picture, as photo-edited.png
+    server      the address of a running ComfyUI; without one a private ComfyUI is started for this
+                call, so use `connect` for more than one edit
+    parameters  as `Client.edit`
+    """
+    path = Path(image)
+    target = Path(output) if output else path.with_name(f"{path.stem}-edited.png")
+    if not instruction.strip():
+        raise InputError("the instruction is empty; say what to change")
+
+    async def once() -> None:
+        async with connect(server) as client:
+            await client.edit(path, instruction, target, **parameters)
+
+    asyncio.run(once())
+    return target

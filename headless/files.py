@@ -1,0 +1,82 @@
+"""Reading pictures and writing results: bounded, checked, and whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image
+
+from .errors import InputError, OutputError, ServerMisbehaved
+
+MAX_PICTURE = 1 << 30
+PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
+PNG_START = b"\x89PNG\r\n\x1a\n"
+PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
+
+
+def read_picture(path: Path) -> bytes:
+    """The bytes of a picture file. Raises InputError if it is none."""
+    try:
+        size = path.stat().st_size
+        if size > MAX_PICTURE:
+            raise InputError(f"{path}: larger than 1 GiB")
+        with Image.open(path) as picture:
+            picture.verify()
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file") from None
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{path}: {error}") from None
+    except Exception as error:  # Pillow raises nearly anything on a broken file
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} is not a picture that can be read ({error})") from None
+
+
+@contextlib.contextmanager
+def write_whole(path: Path) -> Iterator[BinaryIO]:
+    """Write a file that appears under its name only when it is complete and on the disk.
+
+    A PNG must begin and end as one. Raises OutputError where the system cannot write.
+    """
+    part: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
+        part = Path(name)
+        with os.fdopen(handle, "w+b") as file:
+            yield file
+            file.flush()
+            if path.suffix.lower() == ".png":
+                check_png(file, path)
+            os.fsync(file.fileno())
+            os.chmod(part, 0o644)
+        os.replace(part, path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if part:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+
+
+def check_png(file: BinaryIO, path: Path) -> None:
+    file.seek(0)
+    start = file.read(len(PNG_START))
+    file.seek(-min(len(PNG_END), file.seek(0, os.SEEK_END)), os.SEEK_END)
+    if start != PNG_START or file.read() != PNG_END:
+        raise ServerMisbehaved(f"what the server sent for {path.name} is not a whole PNG")
+
+
+def slug(text: str, limit: int = 40) -> str:
+    """Text as a part of a file name: lower-case ASCII words joined by hyphens."""
+    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    words = re.findall(r"[a-z0-9]+", ascii_text.lower())
+    return "-".join(words)[:limit].strip("-") or "edit"
