@@ -45,11 +45,7 @@ class DualGuider(comfy.samplers.CFGGuider):
     ) -> None:
         check_model(model)
         picture = check_source(source)
-        patched = model.clone()
-        patched.add_wrapper_with_key(
-            comfy.patcher_extension.WrappersMP.APPLY_MODEL, "instruct_pix2pix", mark_as_plain_cfg
-        )
-        super().__init__(patched)
+        super().__init__(model.clone())
         self.set_cfg(text_cfg)
         self.image_cfg = image_cfg
         with_picture = {"concat_latent_image": picture}
@@ -64,6 +60,11 @@ class DualGuider(comfy.samplers.CFGGuider):
                     negative, {"concat_latent_image": None}
                 ),
             }
+        )
+        self.model_patcher.add_wrapper_with_key(
+            comfy.patcher_extension.WrappersMP.APPLY_MODEL,
+            "instruct_pix2pix",
+            plain_cfg_numbers(self.original_conds),
         )
 
     def use_official_numerics(self) -> None:
@@ -113,9 +114,11 @@ class DualGuider(comfy.samplers.CFGGuider):
         if "sampler_calc_cond_batch_function" in model_options:
             predictions = model_options["sampler_calc_cond_batch_function"](hook_args)
         else:
+            # ComfyUI batches from the last to the first. Handed over in reverse, the instruction
+            # is first in the batch, which makes the result equal to DualCFGGuider's to the bit.
             predictions = comfy.samplers.calc_cond_batch(
-                self.inner_model, branches, x, timestep, model_options
-            )
+                self.inner_model, branches[::-1], x, timestep, model_options
+            )[::-1]
         check_finite(predictions, timestep, model_options)
         for hook in model_options.get("sampler_pre_cfg_function", []):
             changed = hook(
@@ -190,23 +193,38 @@ def guide(
     return result.to(x.dtype)
 
 
-def mark_as_plain_cfg(
-    executor: Any,
-    x: Tensor,
-    t: Tensor,
-    c_concat: Any = None,
-    c_crossattn: Any = None,
-    control: Any = None,
-    transformer_options: dict[str, Any] = {},  # noqa: B006  (ComfyUI's signature)
-    **kwargs: Any,
-) -> Tensor:
-    """Number the branches as plain CFG does: 0 has the instruction, 1 has not.
+def plain_cfg_numbers(conds: dict[str, list[dict[str, Any]]]) -> Any:
+    """An APPLY_MODEL wrapper that numbers the branches as plain CFG does.
 
-    Attention patches written for plain CFG pick from a pair by these numbers and fail on a 2.
+    0 has the instruction, 1 has not. Attention patches written for plain CFG pick from a pair by
+    `cond_or_uncond` and fail on a 2. Conditioning that is not of `conds` keeps its number.
     """
-    numbers = [min(number, 1) for number in transformer_options["cond_or_uncond"]]
-    options = {**transformer_options, "cond_or_uncond": numbers}
-    return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
+    number_of = {
+        cond["uuid"]: 0 if name == "positive" else 1
+        for name, branch in conds.items()
+        for cond in branch
+    }
+
+    def wrapper(
+        executor: Any,
+        x: Tensor,
+        t: Tensor,
+        c_concat: Any = None,
+        c_crossattn: Any = None,
+        control: Any = None,
+        transformer_options: dict[str, Any] = {},  # noqa: B006  (ComfyUI's signature)
+        **kwargs: Any,
+    ) -> Tensor:
+        numbers = [
+            number_of.get(uuid, number)
+            for uuid, number in zip(
+                transformer_options["uuids"], transformer_options["cond_or_uncond"], strict=True
+            )
+        ]
+        options = {**transformer_options, "cond_or_uncond": numbers}
+        return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
+
+    return wrapper
 
 
 def kept_part(latent: Tensor, mask: Tensor | None) -> Tensor:
