@@ -1,0 +1,1 @@
+"""Files on disk -> MODEL, CLIP and VAE: formats, EMA, checks."""

@@ -82,7 +82,7 @@ class TinyFiles:
 
 
 def tiny_pipeline(
-    seed: int = 0, layout: dict = UNET_CONFIG, in_channels: int = 8
+    seed: int = 0, layout: dict = UNET_CONFIG, in_channels: int = 8, text_heads: int = 1
 ) -> StableDiffusionInstructPix2PixPipeline:
     """A diffusers IP2P pipeline of random fp32 weights; text and image both move its prediction."""
     with torch.random.fork_rng(devices=[]):
@@ -118,7 +118,7 @@ def tiny_pipeline(
                 hidden_size=TEXT_WIDTH,
                 intermediate_size=2 * TEXT_WIDTH,
                 num_hidden_layers=2,
-                num_attention_heads=4,
+                num_attention_heads=text_heads,
                 vocab_size=49408,
                 max_position_embeddings=77,
                 hidden_act="quick_gelu",
@@ -197,7 +197,8 @@ def tiny_checkpoint(directory: Path, format: str = "raw.safetensors", seed: int 
     """Writes one checkpoint in the named format (see FORMATS) and returns its file or folder."""
     # An EMA-only file does not tell its block layout, so it has the one that exists: SD 1.5's.
     layout = SD15_LAYOUT if format == "ema.safetensors" else UNET_CONFIG
-    pipeline = tiny_pipeline(seed, layout)
+    # ip2p-mini's metadata gives the number of heads; elsewhere it follows from CLIP's 64 a head.
+    pipeline = tiny_pipeline(seed, layout, text_heads=4 if format == "mini.safetensors" else 1)
     if format.startswith("diffusers"):
         return _save_folder(pipeline, directory / "tiny", format.removeprefix("diffusers"))
 
