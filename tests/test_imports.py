@@ -240,6 +240,7 @@ def test_checker_finds_a_fault(path: str, source: str, fault: str) -> None:
         ("__init__.py", "async def entry():\n    from .nodes import IP2PExtension"),
         ("samplers/guider.py", "import comfy.samplers\nfrom .guidance import combine_guidance"),
         ("checkpoints/formats.py", "import torch\ndef f(p):\n    torch.load(p, weights_only=True)"),
+        ("checkpoints/files.py", "from pickle import UnpicklingError"),
         ("nodes/text.py", "'''Text.'''\nfrom comfy_api.latest import io\nLIMIT: int = 77"),
         ("nodes/pictures.py", "from ..mini import scenes\nfrom ..mini.scenes import render"),
         ("headless/watchdog.py", "import sys\nif __name__ == '__main__':\n    sys.path[0] = '.'"),
