@@ -231,44 +231,72 @@ class PrivateServer:
         self.stop()
 
     def _command(self) -> list[str]:
-        for folder in ("input", "output", "user", "custom_nodes"):
+        for folder in ("input", "output", "user"):
             (self.scratch / folder).mkdir(parents=True, exist_ok=True)
-        paths = [
+        folders = [
             *("--input-directory", str(self.scratch / "input")),
             *("--output-directory", str(self.output)),
             *("--temp-directory", str(self.scratch)),
             *("--user-directory", str(self.scratch / "user")),
             *("--database-url", f"sqlite:///{self.scratch / 'comfyui.db'}"),
         ]
-        if not has_pack(self.installation.tree):
-            link = self.scratch / "custom_nodes" / "instruct-pix2pix"
-            if not link.is_symlink():
-                link.symlink_to(PACK, target_is_directory=True)
-            config = self.scratch / "extra_model_paths.json"
-            # JSON is YAML.
-            config.write_text(json.dumps({"ip2p": {"custom_nodes": str(link.parent)}}))
-            paths += ["--extra-model-paths-config", str(config)]
-        return [
-            *(self.installation.python, str(PACK / "headless" / "watchdog.py")),
-            *(str(self.installation.tree), str(self.scratch)),
-            *("--listen", "127.0.0.1", "--port", str(self.port), "--disable-auto-launch"),
-            *(["--cpu"] if self.cpu else []),
-            *paths,
-            *self.arguments,
-        ]
+        arguments = [*folders, *(["--cpu"] if self.cpu else []), *self.arguments]
+        return command(self.installation, self.scratch, "127.0.0.1", self.port, arguments)
 
     def _kill(self) -> None:
         process, self.process = self.process, None
-        if process is None:
-            return
-        if hasattr(os, "killpg"):
-            with contextlib.suppress(OSError):
-                os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-        process.wait()
-        if process.stdin:
-            process.stdin.close()
+        if process is not None:
+            kill(process)
+
+
+def command(
+    installation: Installation, scratch: Path, listen: str, port: int, arguments: Sequence[str]
+) -> list[str]:
+    """The command line of a ComfyUI that ends with us and has this pack."""
+    if not has_pack(installation.tree):
+        link = scratch / "custom_nodes" / "instruct-pix2pix"
+        link.parent.mkdir(exist_ok=True)
+        if not link.is_symlink():
+            link.symlink_to(PACK, target_is_directory=True)
+        config = scratch / "extra_model_paths.json"
+        # JSON is YAML.
+        config.write_text(json.dumps({"ip2p": {"custom_nodes": str(link.parent)}}))
+        arguments = [*arguments, "--extra-model-paths-config", str(config)]
+    return [
+        *(installation.python, str(PACK / "headless" / "watchdog.py")),
+        *(str(installation.tree), str(scratch)),
+        *("--listen", listen, "--port", str(port), "--disable-auto-launch"),
+        *arguments,
+    ]
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """End a server and whatever it started."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.wait()
+    if process.stdin:
+        process.stdin.close()
+
+
+def serve(listen: str, port: int, arguments: Sequence[str] = ()) -> int:
+    """Run ComfyUI for a person, with its own folders, until it ends; its exit status."""
+    installation = find_comfyui()
+    scratch = Path(tempfile.mkdtemp(prefix="ip2p-"))
+    arguments = [*(["--cpu"] if needs_cpu_flag(installation.python) else []), *arguments]
+    process = subprocess.Popen(
+        command(installation, scratch, listen, port, arguments),
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        return process.wait()
+    finally:
+        kill(process)
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def has_pack(tree: Path) -> bool:

@@ -1,0 +1,44 @@
+"""Three edits by the built-in model, from nothing to a sheet of pictures."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from .client import Client
+from .progress import View
+from .server import PACK
+from .sheet import Pair, save_sheet
+from .workflow import find_input, load_prompt, node
+
+WORKFLOWS = PACK / "workflows" / "api"
+SLUGS = ("hair-color", "virtual-try-on", "weather")
+
+
+async def demo(client: Client, folder: Path, view: View) -> tuple[list[Path], Path]:
+    """Queue the three API workflows; the edited pictures and the before/after sheet.
+
+    Everything goes the way of any user's job: the workflow files as they are, with a preview of
+    the source added for the sheet.
+    """
+    edited: list[Path] = []
+    pairs: list[Pair] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for slug in SLUGS:
+            prompt = load_prompt(WORKFLOWS / f"{slug}.json")
+            source, _ = find_input(prompt, "Source.scene")
+            instruction, _ = find_input(prompt, "Instruction.instruction")
+            text = str(prompt[instruction]["inputs"]["instruction"])
+            prompt["before"] = node("Before", "PreviewImage", images=[source, 0])
+            line = view.line(f'"{text}"', "waiting")
+            result = await client.run(prompt, listener=view.listener(line, prompt))
+            made = {output.title: output.file for output in result.outputs}
+            before, after = Path(scratch) / f"{slug}.png", folder / f"{slug}.png"
+            await client.save(made["Before"], before)
+            await client.save(made["Result"], after)
+            view.done(line, f"{after.name} in {result.seconds:.0f} s")
+            edited.append(after)
+            pairs.append(Pair(before, after, text))
+        sheet = folder / "before-after.png"
+        save_sheet(pairs, sheet)
+    return edited, sheet

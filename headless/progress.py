@@ -1,0 +1,72 @@
+"""What the terminal shows while ComfyUI works."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from .client import Listener
+from .protocol import Event, Preview, Prompt, title_of
+
+
+class View(AbstractContextManager["View"]):
+    """Lines with a bar each on standard error; silent where that is no terminal, or with --json."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        console = Console(stderr=True)
+        self.progress = Progress(
+            SpinnerColumn(finished_text="[green]*"),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=28),
+            TextColumn("[dim]{task.fields[doing]}"),
+            TimeElapsedColumn(),
+            console=console,
+            disable=quiet or not console.is_terminal,
+        )
+
+    def __enter__(self) -> View:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.progress.stop()
+
+    def line(self, description: str, doing: str = "") -> TaskID:
+        return self.progress.add_task(description, total=None, doing=doing)
+
+    def done(self, line: TaskID, doing: str = "done") -> None:
+        self.progress.update(line, total=1, completed=1, doing=doing)
+
+    def listener(self, line: TaskID, prompt: Prompt | None = None) -> Listener:
+        """Shows on a line which node runs, and how far it is."""
+
+        def hear(message: Event | Preview) -> None:
+            if isinstance(message, Preview):
+                return
+            node = message.data.get("node")
+            if message.type == "executing" and isinstance(node, str):
+                doing = title_of(prompt, node) if prompt else node
+                self.progress.update(line, total=None, completed=0, doing=doing)
+            elif message.type == "progress":
+                value, most = message.data.get("value"), message.data.get("max")
+                if isinstance(value, (int, float)) and isinstance(most, (int, float)) and most > 0:
+                    self.progress.update(
+                        line, total=most, completed=value, doing=f"{value:.0f}/{most:.0f}"
+                    )
+
+        return hear
