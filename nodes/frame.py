@@ -242,14 +242,14 @@ def feather_inward(mask: Tensor, feather: int) -> Tensor:
     """
     if feather == 0:
         return mask
-    return torch.stack([picture * _ramp(picture > 0, feather) for picture in mask])
+    return torch.stack([picture * _ramp(picture > 0, feather).to(picture) for picture in mask])
 
 
 def _ramp(inside: Tensor, feather: int) -> Tensor:
-    """min(1, distance to the outside / (feather + 1)) for a bool mask [H, W]."""
+    """min(1, distance to the outside / (feather + 1)) for a bool mask [H, W], on the CPU."""
     ramp = torch.zeros(inside.shape)
     if not inside.any():
-        return ramp.to(inside.device)
+        return ramp
     # Only the mask's surroundings matter, with one pixel of outside around them.
     ys, xs = inside.any(1).nonzero().squeeze(1), inside.any(0).nonzero().squeeze(1)
     part = (
@@ -270,7 +270,7 @@ def _ramp(inside: Tensor, feather: int) -> Tensor:
         np.minimum(squared[:, dx:], column[:, :-dx] + dx * dx, out=squared[:, dx:])
         np.minimum(squared[:, :-dx], column[:, dx:] + dx * dx, out=squared[:, :-dx])
     ramp[part] = torch.from_numpy(np.sqrt(squared, out=squared)).div_(limit)
-    return ramp.to(inside.device)
+    return ramp
 
 
 def match_mean_std(edited: Tensor, original: Tensor, unedited: Tensor) -> Tensor:

@@ -1,0 +1,280 @@
+"""Pictures on their way in and out: the source's latent, the restored edit, a bundled sample."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..mini.scenes import SAMPLES, sample_image
+from .frame import (
+    Frame,
+    as_rgb,
+    fit_keep_size,
+    fit_training_size,
+    latent_mask,
+    resize_mask,
+    restore,
+    to_working,
+)
+
+logger = logging.getLogger(__name__)
+
+FrameType = io.Custom("IP2P_FRAME")
+
+# Big enough to look at; IP2PEncodeSource reduces it to the model's own size.
+SAMPLE_SIZE = 512
+
+
+class IP2PEncodeSource(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="IP2PEncodeSource",
+            display_name="Encode Source (InstructPix2Pix)",
+            category="InstructPix2Pix",
+            description=(
+                "Prepares the picture to edit, of any size and shape: nothing is cropped, and "
+                "IP2PRestore brings the edit back to the original size and framing."
+            ),
+            inputs=[
+                io.Image.Input(
+                    "image",
+                    tooltip="The picture to edit, or a batch of them. Alpha is kept aside.",
+                ),
+                io.Vae.Input("vae", tooltip="The VAE of the InstructPix2Pix checkpoint."),
+                io.Combo.Input(
+                    "fit",
+                    options=["training size", "keep size"],
+                    default="training size",
+                    tooltip=(
+                        "training size: work at the size that the model was trained for, which "
+                        "gives the best edits. keep size: work at the picture's own size; large "
+                        "pictures take much memory and edits get weaker."
+                    ),
+                ),
+                io.Int.Input(
+                    "resolution",
+                    default=512,
+                    min=64,
+                    max=2048,
+                    step=8,
+                    tooltip=(
+                        "The training size of the model, from IP2PLoadCheckpoint: 512 for Stable "
+                        "Diffusion 1.5, 128 for ip2p-mini. Not used by keep size."
+                    ),
+                ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip=(
+                        "White may change, black stays. Any size. "
+                        "Connect the same mask to IP2PRestore."
+                    ),
+                ),
+            ],
+            outputs=[
+                io.Latent.Output(
+                    "source",
+                    display_name="source",
+                    tooltip="Connect to the source of IP2PKSampler or IP2PGuider.",
+                ),
+                FrameType.Output(
+                    "frame",
+                    display_name="frame",
+                    tooltip="The original and its place in the working picture, for IP2PRestore.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, image: Tensor, vae: Any, fit: str, resolution: int, mask: Tensor | None = None
+    ) -> io.NodeOutput:
+        if vae is None:
+            raise ValueError(
+                "vae: nothing arrived; the checkpoint holds no VAE. Load one with VAELoader "
+                "(for Stable Diffusion 1.5, vae-ft-mse-840000) and connect it."
+            )
+        check_picture(image)
+        if fit == "training size":
+            frame = fit_training_size(image, resolution)
+        elif fit == "keep size":
+            frame = fit_keep_size(image)
+        else:
+            raise ValueError(f"fit: got {fit!r}; choose 'training size' or 'keep size'.")
+        # ComfyUI's encode gives the mode of the posterior, unscaled, as the model was trained on.
+        samples = vae.encode(to_working(as_rgb(image), frame))
+        if samples.ndim != 4 or samples.shape[1] != 4:
+            raise ValueError(
+                f"vae: its latents have the shape {list(samples.shape)}, the model needs 4 "
+                "channels. Connect the VAE of the checkpoint or another of Stable Diffusion 1.5."
+            )
+        source = {"samples": samples}
+        if mask is not None:
+            mask = checked_mask(mask, len(image))
+            if not mask.any():
+                logger.warning("IP2PEncodeSource: the mask is all black, so nothing will change.")
+            mask = resize_mask(mask, image.shape[2], image.shape[1])
+            source["noise_mask"] = latent_mask(mask, frame, samples.shape[-2:])
+        return io.NodeOutput(source, frame)
+
+
+class IP2PRestore(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="IP2PRestore",
+            display_name="Restore (InstructPix2Pix)",
+            category="InstructPix2Pix",
+            description=(
+                "Brings the edited picture back to the size and framing of the original. With a "
+                "mask, everything outside it is the original, bit for bit."
+            ),
+            inputs=[
+                io.Image.Input(
+                    "image",
+                    tooltip=(
+                        "The edited picture, from VAEDecode; it may be upscaled in between. "
+                        "Several edits of one original are fine."
+                    ),
+                ),
+                FrameType.Input("frame", tooltip="From the IP2PEncodeSource of this picture."),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip=(
+                        "White takes the edit, black keeps the original. Any size. "
+                        "Not connected: all of the picture is the edit."
+                    ),
+                ),
+                io.Int.Input(
+                    "feather",
+                    default=0,
+                    min=0,
+                    max=256,
+                    tooltip=(
+                        "Width of the soft transition in pixels of the original, inside the mask. "
+                        "0 is a hard edge. Keep it below half the mask's narrowest part."
+                    ),
+                ),
+                io.Combo.Input(
+                    "match_color",
+                    options=["off", "mean-std"],
+                    default="off",
+                    tooltip=(
+                        "mean-std: undo a drift of brightness, contrast and tint, measured outside "
+                        "the mask. Without a mask it is measured on all of the picture and weakens "
+                        "edits that should change it (night, snow)."
+                    ),
+                ),
+            ],
+            outputs=[
+                # The id may not equal an input id on the oldest supported ComfyUI.
+                io.Image.Output(
+                    "restored",
+                    display_name="image",
+                    tooltip="The edit at the original's size, with the original's alpha if any.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        image: Tensor,
+        frame: Frame,
+        feather: int,
+        match_color: str,
+        mask: Tensor | None = None,
+    ) -> io.NodeOutput:
+        check_picture(image)
+        if feather < 0:
+            raise ValueError(f"feather: must be 0 or more pixels, got {feather}.")
+        if match_color not in ("off", "mean-std"):
+            raise ValueError(f"match_color: got {match_color!r}; choose 'off' or 'mean-std'.")
+        if mask is not None:
+            mask = checked_mask(mask, len(image))
+        return io.NodeOutput(restore(image, frame, mask, feather, match_color == "mean-std"))
+
+
+class IP2PSampleImage(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="IP2PSampleImage",
+            display_name="Sample Image (InstructPix2Pix)",
+            category="InstructPix2Pix",
+            description=(
+                "A bundled picture of the kind that ip2p-mini can edit, with a mask of its hair or "
+                "sky: for trying things out with nothing downloaded."
+            ),
+            inputs=[
+                io.Combo.Input("scene", options=list(SAMPLES), tooltip="What the picture shows."),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    # The editor would otherwise draw another picture after every run.
+                    control_after_generate=False,
+                    tooltip="0 is the picture itself; other numbers are others like it.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    "image", display_name="image", tooltip="The picture, 512 x 512 pixels."
+                ),
+                io.Mask.Output(
+                    "mask",
+                    display_name="mask",
+                    tooltip="White where the hair (portraits) or the sky (landscapes) is.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, scene: str, seed: int) -> io.NodeOutput:
+        if scene not in SAMPLES:
+            raise ValueError(f"scene: got {scene!r}; choose one of {', '.join(SAMPLES)}.")
+        picture, mask = sample_image(scene, seed, SAMPLE_SIZE)
+        return io.NodeOutput(
+            torch.tensor(picture)[None].float() / 255, torch.tensor(mask)[None].float()
+        )
+
+
+def check_picture(image: Tensor) -> None:
+    """ValueError for anything but finite [B, H, W, 1, 3 or 4] with at least one pixel."""
+    if image.ndim != 4 or image.shape[-1] not in (1, 3, 4):
+        raise ValueError(
+            f"image: got the shape {list(image.shape)}; a picture is [batch, height, width, "
+            "channels] with 1, 3 or 4 channels."
+        )
+    if image.numel() == 0:
+        raise ValueError(f"image: got the shape {list(image.shape)}, which holds no pixels.")
+    if not torch.isfinite(image).all():
+        raise ValueError(
+            "image: some pixels are not numbers (NaN or infinite). If it comes from VAEDecode, "
+            "the VAE or the model overflowed in half precision: start ComfyUI with --fp32-vae."
+        )
+
+
+def checked_mask(mask: Tensor, batch: int) -> Tensor:
+    """The mask as [1 or batch, H, W] with values 0..1; ValueError where it is none."""
+    if mask.ndim == 2:  # Core's own nodes accept and sometimes give a mask without batch.
+        mask = mask[None]
+    if mask.ndim != 3 or mask.numel() == 0:
+        raise ValueError(
+            f"mask: got the shape {list(mask.shape)}; a mask is [batch, height, width] with at "
+            "least one pixel. Turn a picture into a mask with ImageToMask."
+        )
+    if len(mask) not in (1, batch):
+        raise ValueError(
+            f"mask: got {len(mask)} masks for {batch} pictures; give one for all or one for each."
+        )
+    if not torch.isfinite(mask).all():
+        raise ValueError("mask: some values are not numbers (NaN or infinite).")
+    return mask.float().clamp(0, 1)
