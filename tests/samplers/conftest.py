@@ -1,0 +1,96 @@
+"""One tiny InstructPix2Pix model for the sampler tests, and the two ways to run it."""
+
+from types import SimpleNamespace
+
+import comfy.sample
+import node_helpers
+import pytest
+import torch
+from comfy_extras.nodes_custom_sampler import (
+    BasicScheduler,
+    DualCFGGuider,
+    KSamplerSelect,
+    RandomNoise,
+    SamplerCustomAdvanced,
+)
+from instruct_pix2pix.checkpoints.loading import load_checkpoint
+from instruct_pix2pix.nodes.sampling import IP2PKSampler
+
+from ..checkpoints.factory import TEXT_WIDTH, tiny_checkpoint
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    return load_checkpoint(tiny_checkpoint(tmp_path_factory.mktemp("model"))).model
+
+
+def conditioning(seed):
+    generator = torch.Generator().manual_seed(seed)
+    return [[torch.randn(1, 77, TEXT_WIDTH, generator=generator), {}]]
+
+
+@pytest.fixture(scope="session")
+def graph():
+    """The same edit as `edit`, through our nodes, and `core`, as people wire core's."""
+    instruction, negative = conditioning(1), conditioning(2)
+
+    def source(batch=1, height=8, width=8):
+        generator = torch.Generator().manual_seed(3)
+        return {"samples": 5.5 * torch.randn(batch, 4, height, width, generator=generator)}
+
+    def edit(model, latent, text_cfg=7.5, image_cfg=1.5, sampler_name="euler", **changes):
+        inputs = {"seed": 5, "steps": 3, "scheduler": "normal", "denoise": 1.0}
+        inputs |= {"numerics": "comfyui", "instruction": instruction, "negative": negative}
+        return IP2PKSampler.execute(
+            model,
+            source=latent,
+            text_cfg=text_cfg,
+            image_cfg=image_cfg,
+            sampler_name=sampler_name,
+            **(inputs | changes),
+        )[0]["samples"]
+
+    def core(model, latent, text_cfg=7.5, image_cfg=1.5, sampler_name="euler"):
+        picture = {"concat_latent_image": latent["samples"]}
+        guider = DualCFGGuider.execute(
+            model,
+            node_helpers.conditioning_set_values(instruction, picture),
+            node_helpers.conditioning_set_values(negative, picture),
+            negative,
+            text_cfg,
+            image_cfg,
+            "regular",
+        )[0]
+        return SamplerCustomAdvanced.execute(
+            RandomNoise.execute(5)[0],
+            guider,
+            KSamplerSelect.execute(sampler_name)[0],
+            BasicScheduler.execute(model, "normal", 3, 1.0)[0],
+            {"samples": torch.zeros_like(latent["samples"])},
+        )[0]["samples"]
+
+    def plain(model, latent, cfg=7.5, positive=instruction, negative=negative):
+        """Core's KSampler with the picture in both conditionings: dual guidance at image_cfg 1."""
+        picture = {"concat_latent_image": latent["samples"]}
+        start = torch.zeros_like(latent["samples"])
+        return comfy.sample.sample(
+            model,
+            comfy.sample.prepare_noise(start, 5),
+            3,
+            cfg,
+            "euler",
+            "normal",
+            node_helpers.conditioning_set_values(positive, picture),
+            node_helpers.conditioning_set_values(negative, picture),
+            start,
+            seed=5,
+        )
+
+    return SimpleNamespace(
+        instruction=instruction,
+        negative=negative,
+        source=source,
+        edit=edit,
+        core=core,
+        plain=plain,
+    )
