@@ -166,11 +166,12 @@ def resize(
     """
     if (width, height) == (image.shape[2], image.shape[1]) and box in (None, (0, 0, width, height)):
         return image
-    planes = image.float().cpu().movedim(-1, 1).numpy()
-    out = np.empty((*planes.shape[:2], height, width), np.float32)
-    for index in np.ndindex(*planes.shape[:2]):
-        out[index] = Image.fromarray(planes[index]).resize((width, height), method, box)
-    return torch.from_numpy(out.clip(0, 1, out=out)).movedim(1, -1).contiguous().to(image)
+    pixels = image.float().cpu().numpy()
+    out = np.empty((len(pixels), height, width, pixels.shape[-1]), np.float32)
+    for picture, channel in np.ndindex(len(pixels), pixels.shape[-1]):
+        plane = Image.fromarray(pixels[picture, ..., channel])
+        out[picture, ..., channel] = plane.resize((width, height), method, box)
+    return torch.from_numpy(out.clip(0, 1, out=out)).to(image)
 
 
 def resize_mask(mask: Tensor, width: int, height: int) -> Tensor:

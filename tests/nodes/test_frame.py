@@ -170,6 +170,13 @@ def test_resize_keeps_more_than_eight_bits():
     assert torch.allclose(half.diff(), torch.full((119,), 0.5 / 255), atol=1e-6)
 
 
+def test_resize_does_not_overshoot():
+    for kind in ("random", "blob"):
+        for size in ((20, 20), (170, 90)):
+            resized = resize(mask_of(kind, 50, 50)[..., None], *size, LANCZOS)
+            assert resized.min() >= 0 and resized.max() <= 1
+
+
 @pytest.mark.parametrize("method", [LANCZOS, BILINEAR])
 def test_resize_of_black_and_white_is_exact(method):
     for value in (0.0, 1.0):
