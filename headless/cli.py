@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -21,12 +23,18 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from .batch import Batch, Endpoint, reconcile
 from .client import Client
 from .demo import demo as run_demo
 from .errors import InputError, IP2PError
+from .files import PICTURES, slug
+from .ledger import Ledger
+from .manifest import default_name, read_rows
 from .progress import View
+from .results import write_contact, write_results
 from .server import PrivateServer
 from .server import serve as run_serve
+from .workflow import MINI, load_prompt, patched, with_image
 
 app = typer.Typer(
     help="Edit pictures by instruction on ComfyUI's own queue, with InstructPix2Pix.",
@@ -54,6 +62,10 @@ CAOption = Annotated[
 ]
 TimeoutOption = Annotated[
     float | None, typer.Option(help="Seconds that one job may take. No limit by default.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help='Any input of the workflow: "Sampler.scheduler=karras".'),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")]
 
@@ -110,6 +122,28 @@ def finish(work: Coroutine[Any, Any, T]) -> T:
         raise typer.Exit(143) from None
 
 
+def pairs(options: list[str] | None) -> dict[str, str]:
+    """Options of the form "name=value"."""
+    found = {}
+    for option in options or []:
+        name, equals, value = option.partition("=")
+        if not equals or not name.strip():
+            raise InputError(f"{option!r}: expected the form name=value")
+        found[name.strip()] = value
+    return found
+
+
+async def gather(*work: Coroutine[Any, Any, T]) -> list[T]:
+    """Run side by side; when one fails, stop the others first."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 def report(as_json: bool, value: dict[str, Any], text: str) -> None:
     """The result on standard output: for a script, or for a person."""
     print(json.dumps(value, indent=2) if as_json else text)
@@ -137,6 +171,203 @@ def demo(
     lines = [f"edited  {path}" for path in edited] + [f"sheet   {sheet}"]
     value = {"edited": [str(path) for path in edited], "sheet": str(sheet)}
     report(as_json, value, "\n".join(lines))
+
+
+@app.command()
+def edit(
+    what: Annotated[
+        list[str],
+        typer.Argument(help="Pictures and instructions, in any order: every picture gets each."),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The file; for several edits, the folder."),
+    ] = None,
+    text_cfg: Annotated[float, typer.Option(help="How strongly to follow the words.")] = 7.5,
+    image_cfg: Annotated[float, typer.Option(help="How strongly to keep the picture.")] = 1.5,
+    steps: Annotated[int, typer.Option(help="Sampling steps.")] = 20,
+    seed: Annotated[int, typer.Option(help="Another seed is another attempt.")] = 0,
+    negative: Annotated[str, typer.Option(help="What to steer away from.")] = "",
+    checkpoint: Annotated[str, typer.Option(help="A name that IP2PLoadCheckpoint lists.")] = MINI,
+    mask: Annotated[Path | None, typer.Option(help="A picture; white may change.")] = None,
+    settings: SetOption = None,
+    server: ServerOption = None,
+    header: HeaderOption = None,
+    insecure: InsecureOption = False,
+    ca: CAOption = None,
+    timeout: TimeoutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Edit pictures: ip2p edit photo.jpg "make it snow" -o out.png"""
+    images = [Path(w) for w in what if Path(w).suffix.lower() in PICTURES or os.path.isfile(w)]
+    instructions = [w for w in what if Path(w) not in images]
+    if not images or not instructions:
+        raise InputError("give at least one picture and one instruction")
+    single = len(images) * len(instructions) == 1
+    if not single and output and output.suffix.lower() in PICTURES:
+        raise InputError(f"--output {output}: several edits need a folder")
+    jobs = []
+    for image in images:
+        for instruction in instructions:
+            name = default_name(str(image), instruction)
+            if single and output and output.suffix:
+                target = output
+            else:
+                target = (output or image.parent) / name
+            jobs.append((image, instruction, target))
+    if len({target for *_, target in jobs}) < len(jobs):
+        raise InputError("two pictures have the same name; edit them with ip2p batch")
+    if single and jobs[0][2].suffix.lower() != ".png":
+        raise InputError(f"--output {output}: the result is a .png")
+    address = Address(server, header, insecure, ca, timeout)
+    parameters: dict[str, Any] = dict(
+        text_cfg=text_cfg,
+        image_cfg=image_cfg,
+        steps=steps,
+        seed=seed,
+        negative=negative,
+        checkpoint=checkpoint,
+    )
+
+    async def work() -> list[dict[str, Any]]:
+        async def one(image: Path, instruction: str, target: Path) -> dict[str, Any]:
+            line = view.line(f'{image.name}: "{escape(instruction)}"', "waiting")
+            result = await client.edit(
+                image,
+                instruction,
+                target,
+                mask=mask,
+                settings=pairs(settings),
+                listener=view.listener(line),
+                **parameters,
+            )
+            view.done(line, f"{result.seconds:.0f} s")
+            return {"image": str(image), "instruction": instruction, "output": str(target)}
+
+        with View(as_json) as view:
+            async with address.client(view) as client:
+                return list(await gather(*(one(*job) for job in jobs)))
+
+    done = finish(work())
+    report(as_json, {"edits": done}, "\n".join(d["output"] for d in done))
+
+
+@app.command()
+def run(
+    workflow: Annotated[Path, typer.Argument(help="A workflow in the API format.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to save.")] = Path("."),
+    settings: SetOption = None,
+    images: Annotated[
+        list[str] | None,
+        typer.Option("--image", help='Upload a picture for a node: "Source=photo.jpg".'),
+    ] = None,
+    server: ServerOption = None,
+    header: HeaderOption = None,
+    insecure: InsecureOption = False,
+    ca: CAOption = None,
+    timeout: TimeoutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run any workflow: ip2p run workflows/api/weather.json --set Sampler.seed=7"""
+    address = Address(server, header, insecure, ca, timeout)
+    prompt = patched(load_prompt(workflow), pairs(settings))
+    uploads = [(title, Path(path)) for title, path in pairs(images).items()]
+
+    async def work() -> list[str]:
+        with View(as_json) as view:
+            async with address.client(view) as client:
+                patched_prompt = prompt
+                for title, path in uploads:
+                    ref = await client.upload(path)
+                    patched_prompt = with_image(patched_prompt, title, ref.annotated)
+                line = view.line(workflow.stem, "waiting")
+                listener = view.listener(line, patched_prompt)
+                result = await client.run(patched_prompt, listener=listener)
+                saved = []
+                for number, made in enumerate(result.outputs, 1):
+                    many = f"-{number}" if len(result.outputs) > 1 else ""
+                    suffix = Path(made.file.filename).suffix
+                    target = output / f"{slug(workflow.stem)}-{slug(made.title)}{many}{suffix}"
+                    await client.save(made.file, target)
+                    saved.append(str(target))
+                view.done(line, f"{result.seconds:.0f} s")
+                return saved
+
+    saved = finish(work())
+    report(as_json, {"outputs": saved}, "\n".join(saved))
+
+
+@app.command()
+def batch(
+    manifest: Annotated[
+        Path, typer.Argument(help="A .csv, .jsonl or .parquet file, or a folder of pictures.")
+    ],
+    instruction: Annotated[
+        str | None, typer.Argument(help="For a folder, or for rows that have none.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder of the results.")] = (
+        Path("edited")
+    ),
+    text_cfg: Annotated[float | None, typer.Option(help="For rows that do not give it.")] = None,
+    image_cfg: Annotated[float | None, typer.Option(help="For rows that do not give it.")] = None,
+    steps: Annotated[int | None, typer.Option(help="For rows that do not give it.")] = None,
+    seed: Annotated[int | None, typer.Option(help="For rows that do not give it.")] = None,
+    checkpoint: Annotated[str | None, typer.Option(help="For rows that do not give it.")] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Try every failed row again.")] = False,
+    plan_only: Annotated[
+        bool, typer.Option("--plan", help="Read the manifest into the ledger, and stop.")
+    ] = False,
+    contact: Annotated[int, typer.Option(help="Rows on the contact sheet; 0 for none.")] = 1000,
+    per_server: Annotated[int, typer.Option(help="Jobs in a server's queue at a time.")] = 2,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="Fetch pictures from this host too.")
+    ] = None,
+    server: Annotated[
+        list[str] | None,
+        typer.Option("--server", help="A running ComfyUI; several share the rows."),
+    ] = None,
+    header: HeaderOption = None,
+    insecure: InsecureOption = False,
+    ca: CAOption = None,
+    timeout: TimeoutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Edit many pictures; stopped at any point, the same command goes on where it was."""
+    address = Address(None, header, insecure, ca, timeout)
+    given = dict(
+        text_cfg=text_cfg, image_cfg=image_cfg, steps=steps, seed=seed, checkpoint=checkpoint
+    )
+    defaults = {name: value for name, value in given.items() if value is not None}
+    with Ledger(output / "ledger.sqlite") as ledger:
+        rows, repeats = ledger.begin_plan(read_rows(manifest, instruction, defaults))
+        reconcile(ledger, output, retry)
+        if not plan_only and ledger.counts().get("pending"):
+            with View(as_json) as view:
+                line = view.line(f"{rows} rows", "starting ComfyUI" if not server else "")
+                options = {**address.options(), "max_queued": per_server}
+                log = output / "comfyui.log"
+                endpoints = [Endpoint(url, options) for url in server or ()]
+                endpoints = endpoints or [Endpoint(None, options, log)]
+                work = Batch(
+                    ledger,
+                    output,
+                    endpoints,
+                    per_server=per_server,
+                    allow_hosts=allow_host or (),
+                    report=view.counter(line),
+                )
+                finish(work.run())
+        if not plan_only:
+            write_results(ledger, output)
+            if contact:
+                write_contact(ledger, output, contact)
+        counts = ledger.counts()
+        first = [f"row {e.number}: {e.error}" for e in islice(ledger.entries("failed"), 10)]
+    value = {"rows": rows, "repeats": repeats, "states": counts, "folder": str(output)}
+    lines = [f"{many} {state}" for state, many in sorted(counts.items())]
+    report(as_json, value, "\n".join([", ".join(lines) or "no rows", *first, str(output)]))
+    if counts.get("failed"):
+        raise typer.Exit(1)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

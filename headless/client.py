@@ -20,46 +20,33 @@ from typing import Any
 
 from .errors import (
     AccessDenied,
-    ExecutionFailed,
     InputError,
-    Interrupted,
     IP2PError,
     JobLost,
     JobTimeout,
-    OutOfMemory,
     ServerMisbehaved,
     ServerUnavailable,
     WorkflowRefused,
 )
 from .files import read_picture, slug, write_whole
-from .protocol import Event, FileRef, Preview, Prompt, Server, parse_file, title_of
+from .outcome import Result, outputs_of
+from .protocol import Event, FileRef, Preview, Prompt, Server
 from .server import PrivateServer
 from .workflow import edit_prompt, patched
 
 logger = logging.getLogger(__name__)
 
 POLL = 2.0  # seconds between two looks at /history while the socket is silent
+KEPT_UPLOADS = 256
+UPLOADS = "ip2p"  # our subfolder of the server's input folder
 SUBMISSIONS = 5  # how often a job that the server has lost is queued again
 
 Listener = Callable[[Event | Preview], None]
 
 
-@dataclass(frozen=True)
-class Output:
-    """One file that a workflow made: by which node, and where the server keeps it."""
-
-    node: str
-    title: str
-    file: FileRef
-
-
-@dataclass(frozen=True)
-class Result:
-    """A finished job."""
-
-    prompt_id: str
-    outputs: tuple[Output, ...]
-    seconds: float
+def upload_name(data: bytes, suffix: str) -> str:
+    """The name that a picture is uploaded under: equal for equal bytes."""
+    return hashlib.sha256(data).hexdigest()[:24] + suffix.lower()
 
 
 @dataclass
@@ -80,6 +67,8 @@ class Client:
                 cancelling them costs nothing
     patience    seconds that the server may be away before ServerUnavailable is raised
     timeout     seconds that one job may take from being queued; None for no limit
+    scratch     the folder of a private server: files that are no longer needed there are removed,
+                so that a long batch does not fill the disk
     """
 
     def __init__(
@@ -91,16 +80,18 @@ class Client:
         max_queued: int = 2,
         patience: float = 30.0,
         timeout: float | None = None,
+        scratch: Path | None = None,
     ) -> None:
         self.server = Server(url, headers=headers, verify=verify)
         self.client_id = str(uuid.uuid4())
         self.patience = patience
         self.timeout = timeout
+        self.scratch = scratch
         self._slots = asyncio.Semaphore(max_queued)
         self._jobs: dict[str, _Job] = {}
         self._running: str | None = None
         self._connected = asyncio.Event()
-        self._uploads: dict[str, FileRef] = {}
+        self._uploads: dict[str, FileRef] = {}  # by content, the oldest first
 
     async def __aenter__(self) -> Client:
         await self.server.__aenter__()
@@ -119,13 +110,15 @@ class Client:
         *,
         listener: Listener | None = None,
         prompt_id: str | None = None,
+        resume: bool = False,
         workflow: dict[str, Any] | None = None,
     ) -> Result:
         """Queue a prompt in the API format and wait for its end.
 
         listener   called with each Event and Preview of this job
-        prompt_id  a UUID under which the job may already be queued or finished, as after a crash of
-                   this client: then it is not queued a second time
+        prompt_id  the UUID of the job; a new one by default
+        resume     the server may have that job already, as after a crash of this client: then it is
+                   not queued a second time
         workflow   the editor's graph, kept in the pictures' metadata beside the prompt
 
         Raises WorkflowRefused, ExecutionFailed, Interrupted, JobTimeout, ServerUnavailable,
@@ -138,7 +131,7 @@ class Client:
             self._jobs[job.prompt_id] = job
             try:
                 entry = await asyncio.wait_for(
-                    self._carry_through(job, prompt, extra, maybe_known=prompt_id is not None),
+                    self._carry_through(job, prompt, extra, resume),
                     self.timeout,
                 )
             except asyncio.TimeoutError:
@@ -150,17 +143,17 @@ class Client:
                 raise
             finally:
                 del self._jobs[job.prompt_id]
-            return Result(job.prompt_id, _outputs(prompt, entry), time.monotonic() - started)
+            return Result(job.prompt_id, outputs_of(prompt, entry), time.monotonic() - started)
 
     async def upload(self, path: Path) -> FileRef:
         """Put a picture on the server, once for each content. Raises InputError for a bad file."""
         data = read_picture(path)
-        name = hashlib.sha256(data).hexdigest()[:24] + path.suffix.lower()
+        name = upload_name(data, path.suffix)
         if name not in self._uploads:
-            if len(self._uploads) > 10_000:
-                self._uploads.clear()
+            if len(self._uploads) >= KEPT_UPLOADS:
+                self._discard(self._uploads.pop(next(iter(self._uploads))))
             self._uploads[name] = await self._patiently(
-                lambda: self.server.upload(data, name, "ip2p")
+                lambda: self.server.upload(data, name, UPLOADS)
             )
         return self._uploads[name]
 
@@ -172,6 +165,7 @@ class Client:
                 await self.server.download(ref, file)
 
         await self._patiently(once)
+        self._discard(ref)
 
     async def edit(
         self,
@@ -183,6 +177,7 @@ class Client:
         settings: Mapping[str, Any] | None = None,
         listener: Listener | None = None,
         prompt_id: str | None = None,
+        resume: bool = False,
         **parameters: Any,
     ) -> Result:
         """Edit one picture by an instruction and save it as `output` (a PNG).
@@ -202,11 +197,17 @@ class Client:
             )
             try:
                 result = await self.run(
-                    patched(prompt, dict(settings or {})), listener=listener, prompt_id=prompt_id
+                    patched(prompt, dict(settings or {})),
+                    listener=listener,
+                    prompt_id=prompt_id,
+                    resume=resume,
                 )
                 if not result.outputs:
                     raise ServerMisbehaved("the edit ended without a picture")
                 await self.save(result.outputs[0].file, output)
+                if self.scratch:
+                    with contextlib.suppress(ServerUnavailable):  # the result is safe already
+                        await self.server.forget(result.prompt_id)
                 return result
             except (JobLost, WorkflowRefused) as error:
                 # A server that came back with empty folders no longer has the uploads or the
@@ -228,11 +229,11 @@ class Client:
         return stats
 
     async def _carry_through(
-        self, job: _Job, prompt: Prompt, extra: dict[str, Any] | None, *, maybe_known: bool
+        self, job: _Job, prompt: Prompt, extra: dict[str, Any] | None, resume: bool
     ) -> dict[str, Any]:
         """Queue a job, again where the server loses it, until the history has its entry."""
         for attempt in range(SUBMISSIONS):
-            if maybe_known and await self._known(job.prompt_id):
+            if resume and await self._known(job.prompt_id):
                 job.news.set()  # it may have ended long ago
             else:
                 await self._submit(prompt, job.prompt_id, extra)
@@ -281,6 +282,11 @@ class Client:
                 entry = await self._patiently(lambda: self.server.history(job.prompt_id))
             if entry is not None:
                 return entry
+
+    def _discard(self, ref: FileRef) -> None:
+        if self.scratch:
+            file = self.scratch / ref.type / ref.subfolder / ref.filename
+            file.unlink(missing_ok=True)
 
     async def _drop(self, prompt_id: str) -> None:
         with contextlib.suppress(IP2PError):
@@ -335,38 +341,6 @@ class Client:
             job.doubtful = False
             if message.type == "executing" and message.data.get("node") is None:
                 job.news.set()  # the last word on a job: by now the history has it
-
-
-def _outputs(prompt: Prompt, entry: dict[str, Any]) -> tuple[Output, ...]:
-    """The files that a history entry names. Raises what the entry says went wrong."""
-    status = entry.get("status") or {}
-    messages = status.get("messages") if isinstance(status, dict) else None
-    for message in messages if isinstance(messages, list) else ():
-        match message:
-            case ["execution_error", dict(data)]:
-                kind = str(data.get("exception_type", "an exception"))
-                failure = OutOfMemory if "OutOfMemory" in kind else ExecutionFailed
-                trace = data.get("traceback")
-                raise failure(
-                    title_of(prompt, str(data.get("node_id"))),
-                    kind,
-                    str(data.get("exception_message", "")).strip()[:2000],
-                    "".join(map(str, trace)) if isinstance(trace, list) else "",
-                )
-            case ["execution_interrupted", *_]:
-                raise Interrupted("the job was cancelled on the server")
-    if isinstance(status, dict) and status.get("status_str") == "error":
-        raise ExecutionFailed("the workflow", "error", "the server gives no reason")
-    named = entry.get("outputs")
-    if not isinstance(named, dict):
-        raise ServerMisbehaved("the history names no outputs")
-    return tuple(
-        Output(node, title_of(prompt, node), parse_file(file))
-        for node, made in named.items()
-        for files in (made.values() if isinstance(made, dict) else ())
-        for file in (files if isinstance(files, list) else ())
-        if isinstance(file, dict) and "filename" in file
-    )
 
 
 @asynccontextmanager

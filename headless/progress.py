@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from types import TracebackType
 
 from rich.console import Console
@@ -70,3 +72,19 @@ class View(AbstractContextManager["View"]):
                     )
 
         return hear
+
+    def counter(self, line: TaskID) -> Callable[[dict[str, int], float], None]:
+        """Shows on a line how many rows are through, how fast, and how long it will take."""
+        first: list[int] = []
+
+        def tell(counts: dict[str, int], seconds: float) -> None:
+            failed = counts.get("failed", 0)
+            through, total = counts.get("done", 0) + failed, sum(counts.values())
+            first[:] = first or [through - 1]
+            rate = (through - first[0]) / max(seconds, 0.001)
+            left = timedelta(seconds=round((total - through) / rate)) if rate > 0 else "?"
+            words = f"{through}/{total}, {rate:.2f} a second, {left} left"
+            words += f", {failed} failed" if failed else ""
+            self.progress.update(line, total=total, completed=through, doing=words)
+
+        return tell

@@ -150,6 +150,19 @@ def patched(prompt: Prompt, settings: dict[str, Any]) -> Prompt:
     return prompt
 
 
+def with_image(prompt: Prompt, title: str, image: str) -> Prompt:
+    """A copy in which the node of this title loads an uploaded picture.
+
+    A bundled sample makes place for it: IP2PSampleImage and LoadImage have the same outputs.
+    """
+    prompt = copy.deepcopy(prompt)
+    for key, described in prompt.items():
+        named = title.casefold() in (title_of(prompt, key).casefold(), key)
+        if named and described["class_type"] == "IP2PSampleImage":
+            described["class_type"], described["inputs"] = "LoadImage", {"image": image}
+    return patched(prompt, {f"{title}.image": image})
+
+
 def find_input(prompt: Prompt, where: str) -> tuple[str, str]:
     """The node id and input name that "Title.input" means."""
     title, dot, name = where.rpartition(".")

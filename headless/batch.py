@@ -1,0 +1,329 @@
+"""Runs the rows of a ledger on one or several servers until every row is done or has failed.
+
+A row is done once its file is whole on the disk. Whatever dies in between (a server, this process,
+the disk's free space), the next run takes up what is there and repeats nothing that is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from .client import UPLOADS, Client, upload_name
+from .errors import (
+    AccessDenied,
+    ComfyUINotFound,
+    ExecutionFailed,
+    InputError,
+    IP2PError,
+    JobTimeout,
+    NodesMissing,
+    OutputError,
+    ServerUnavailable,
+    WorkflowRefused,
+)
+from .fetch import fetched
+from .files import read_picture
+from .ledger import Entry, Ledger
+from .manifest import is_url
+from .protocol import FileRef, Prompt
+from .server import PrivateServer
+from .workflow import edit_prompt, patched
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 5  # how often a row is tried when its server dies or answers nonsense
+FATAL = (NodesMissing, AccessDenied, OutputError, ComfyUINotFound)  # meet every row alike
+FINAL = (InputError, WorkflowRefused, ExecutionFailed, JobTimeout)  # the row's own fault
+
+Report = Callable[[dict[str, int], float], None]
+
+
+class Endpoint:
+    """One server that rows can go to: somebody's, by address, or a private one that we revive."""
+
+    def __init__(self, url: str | None, options: dict[str, Any], log: Path | None = None) -> None:
+        self.private = PrivateServer(log=log) if url is None else None
+        self.url = self.private.url if self.private else str(url)
+        self._options = options
+        self._reviving = asyncio.Lock()
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[Client]:
+        try:
+            own: dict[str, Any] = {}
+            if self.private:
+                # Whether it lives is known, so there is no reason to be patient with its silence.
+                own = {"scratch": self.private.scratch, "patience": 3.0}
+                await self.private.start()
+            async with Client(self.url, **{**self._options, **own}) as client:
+                await client.ready()
+                yield client
+        finally:
+            if self.private:
+                self.private.stop()
+
+    async def revive(self, client: Client) -> None:
+        """Return once the server answers again. Raises ServerUnavailable where it does not."""
+        async with self._reviving:
+            if self.private and not self.private.alive:
+                logger.warning("ComfyUI died; starting it again")
+                await self.private.start()
+        await client.ready()
+
+
+class Batch:
+    """The run of one plan.
+
+    report  called with the counts by state and the seconds since the start, now and then
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        folder: Path,
+        endpoints: Sequence[Endpoint],
+        *,
+        per_server: int = 2,
+        allow_hosts: Sequence[str] = (),
+        report: Report | None = None,
+    ) -> None:
+        self.ledger, self.folder, self.endpoints = ledger, folder, endpoints
+        self.per_server, self.allow_hosts = per_server, frozenset(allow_hosts)
+        self._report, self._started, self._reported = report, time.monotonic(), 0.0
+        self._counts: dict[str, int] = {}
+        self._active = 0
+
+    async def run(self) -> dict[str, int]:
+        """Work until nothing is pending; how many rows are in each state then.
+
+        Raises what stops every row alike: OutputError, NodesMissing, AccessDenied, or, when the
+        last server is gone, ServerUnavailable. The rows wait in the ledger then.
+        """
+        self._counts = self.ledger.counts()
+        tasks = [asyncio.create_task(self._serve(endpoint)) for endpoint in self.endpoints]
+        try:
+            gone = [error for error in await asyncio.gather(*tasks) if error]
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        counts = self.ledger.counts()
+        if counts.get("pending") and gone:
+            raise gone[0]
+        return counts
+
+    async def _serve(self, endpoint: Endpoint) -> ServerUnavailable | None:
+        """Keep one server busy; returns why it is gone, if it is."""
+        try:
+            async with endpoint.client() as client:
+                workers = [
+                    asyncio.create_task(self._work(endpoint, client))
+                    for _ in range(self.per_server)
+                ]
+                try:
+                    await asyncio.gather(*workers)
+                finally:
+                    for worker in workers:
+                        worker.cancel()
+                    await asyncio.gather(*workers, return_exceptions=True)
+        except ServerUnavailable as error:
+            logger.warning("%s is not used any more: %s", endpoint.url, error)
+            return error
+        return None
+
+    async def _work(self, endpoint: Endpoint, client: Client) -> None:
+        while True:
+            entry = self.ledger.next_pending()
+            if entry is None:
+                if not self._active:
+                    return
+                await asyncio.sleep(0.1)  # a row may come back from a server that dies
+                continue
+            self._active += 1
+            try:
+                await self._do(entry, endpoint, client)
+            finally:
+                self._active -= 1
+            self._tell()
+
+    async def _do(self, entry: Entry, endpoint: Endpoint, client: Client) -> None:
+        # On the same server the job of a run that was killed may be waiting, or finished.
+        resume = entry.prompt_id is not None and entry.server == endpoint.url
+        prompt_id = entry.prompt_id if resume else str(uuid.uuid4())
+        self._move(entry, "running", prompt_id=prompt_id, server=endpoint.url)
+        started = time.monotonic()
+        try:
+            async with self._inputs(entry) as (image, mask):
+                key, stamp = row_key(entry, image, mask), stamp_of(entry)
+                self.ledger.update(entry.n, key=key)
+                target = self._target(entry)
+                await client.edit(
+                    image,
+                    entry.instruction,
+                    target,
+                    mask=mask,
+                    settings=entry.settings,
+                    prompt_id=prompt_id,
+                    resume=resume,
+                    **entry.parameters,
+                )
+            size, seconds = target.stat().st_size, time.monotonic() - started
+            self.ledger.complete(entry.n, key=key, stamp=stamp, size=size, seconds=seconds)
+            self._count("running", "done")
+        except FINAL as error:
+            if isinstance(error, FATAL):
+                self._back(entry)
+                raise
+            self._move(entry, "failed", "running", error=str(error), final=1, stamp=stamp_of(entry))
+        except FATAL:
+            self._back(entry)
+            raise
+        except IP2PError as error:
+            attempts = entry.attempts + 1
+            state = "pending" if error.transient and attempts < ATTEMPTS else "failed"
+            self._move(entry, state, "running", attempts=attempts, error=str(error), final=0)
+            if isinstance(error, ServerUnavailable):
+                await endpoint.revive(client)
+        except asyncio.CancelledError:
+            self._back(entry)
+            raise
+
+    def _target(self, entry: Entry) -> Path:
+        """Where the result goes. A link that leads out of the output folder is refused."""
+        target = self.folder / entry.output
+        if not target.parent.resolve().is_relative_to(self.folder.resolve()):
+            raise InputError(f"output: {entry.output!r} leads out of {self.folder} through a link")
+        return target
+
+    @asynccontextmanager
+    async def _inputs(self, entry: Entry) -> AsyncIterator[tuple[Path, Path | None]]:
+        """The row's picture and mask as local files."""
+        async with contextlib.AsyncExitStack() as stack:
+            found: list[Path | None] = []
+            for place in (entry.image, entry.mask):
+                if is_url(place):
+                    file = fetched(place, self.allow_hosts)
+                    found.append(await stack.enter_async_context(file))
+                else:
+                    found.append(Path(place) if place else None)
+            assert found[0] is not None
+            yield found[0], found[1]
+
+    def _back(self, entry: Entry) -> None:
+        """Leave a row for the next run, also where the ledger cannot be written any more."""
+        with contextlib.suppress(OutputError):
+            # Its job was taken off the server, so the next run needs another.
+            self._move(entry, "pending", "running", prompt_id=None)
+
+    def _move(self, entry: Entry, state: str, before: str = "pending", **values: Any) -> None:
+        self.ledger.update(entry.n, state=state, **values)
+        self._count(before, state)
+
+    def _count(self, before: str, after: str) -> None:
+        self._counts[before] = self._counts.get(before, 0) - 1
+        self._counts[after] = self._counts.get(after, 0) + 1
+
+    def _tell(self) -> None:
+        now = time.monotonic()
+        if self._report and now - self._reported > 0.2:
+            self._reported = now
+            self._report(self._counts, now - self._started)
+
+
+def reconcile(ledger: Ledger, folder: Path, retry: bool = False) -> None:
+    """Set every row of the plan to what is true on the disk now, before a run.
+
+    done     stays so while its file is whole and its inputs have the content that it was made from
+    running  (of a run that was killed) is done if its file was written, else it is pending
+    failed   is tried again if it may succeed: the cause was the server, the inputs have changed, or
+             `retry` is set
+    """
+    again: dict[str, Any] = {"state": "pending", "attempts": 0, "prompt_id": None, "key": None}
+    graph = hashlib.sha256(json.dumps(edit_prompt("", ""), sort_keys=True).encode()).hexdigest()
+    same_graph = ledger.meta("graph") == graph
+    for entry in ledger.entries("done", "running", "failed"):
+        path, stamp = folder / entry.output, stamp_of(entry)
+        if entry.state == "failed":
+            if entry.output and (retry or not entry.final or stamp != entry.stamp):
+                ledger.update(entry.n, **again)
+        elif entry.state == "done":
+            if not path.is_file() or path.stat().st_size != entry.size:
+                ledger.update(entry.n, **again)
+            elif stamp != entry.stamp or not same_graph:
+                if key_now(entry) == entry.key:
+                    ledger.update(entry.n, stamp=stamp)
+                else:
+                    ledger.update(entry.n, **again)
+        elif entry.key and key_in(path) == entry.key:
+            ledger.complete(entry.n, stamp=stamp, size=path.stat().st_size)
+        else:
+            ledger.update(entry.n, state="pending")
+    ledger.meta("graph", graph)
+
+
+def stamp_of(entry: Entry) -> str:
+    """Size and time of a row's input files: while it stays, so does their content."""
+    parts = []
+    for place in (entry.image, entry.mask):
+        if place and not is_url(place):
+            with contextlib.suppress(OSError):
+                found = Path(place).stat()
+                parts.append(f"{found.st_size}:{found.st_mtime_ns}")
+    return " ".join(parts)
+
+
+def row_key(entry: Entry, image: Path, mask: Path | None) -> str:
+    """The hash of all that a row's result depends on: the prompt, which names inputs by content."""
+    names = [
+        FileRef(upload_name(read_picture(path), path.suffix), UPLOADS, "input").annotated
+        for path in (image, mask)
+        if path
+    ]
+    prompt = edit_prompt(
+        names[0],
+        entry.instruction,
+        mask=names[1] if mask else None,
+        **entry.parameters,
+    )
+    return prompt_key(patched(prompt, entry.settings))
+
+
+def key_now(entry: Entry) -> str | None:
+    if is_url(entry.image) or is_url(entry.mask):
+        return entry.key  # not fetched again to find out
+    try:
+        return row_key(entry, Path(entry.image), Path(entry.mask) if entry.mask else None)
+    except InputError:
+        return None
+
+
+def key_in(path: Path) -> str | None:
+    """The key of the job that made a result file, from its metadata; None if it is broken."""
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            return prompt_key(json.loads(picture.info["prompt"]))
+    except Exception:  # Pillow raises nearly anything on a broken file
+        return None
+
+
+def prompt_key(prompt: Prompt) -> str:
+    """The hash of what a prompt computes: not of titles, nor of the name that it saves under."""
+
+    def inputs(node: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+        return ((k, v) for k, v in sorted(node["inputs"].items()) if k != "filename_prefix")
+
+    parts = [[key, node["class_type"], list(inputs(node))] for key, node in sorted(prompt.items())]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
