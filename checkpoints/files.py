@@ -33,30 +33,29 @@ def read_tensors(path: Path, name: str) -> tuple[StateDict, dict[str, str]]:
     built.
     """
     try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise CheckpointError(
-            f"{name}: this file cannot be opened ({error.strerror}). It may have been moved or "
-            "deleted: refresh the editor (key R) and choose again."
-        ) from error
-    if size == 0:
-        raise CheckpointError(f"{name}: this file is empty. Download it again.")
-    try:
+        if path.stat().st_size == 0:
+            raise CheckpointError(f"{name}: this file is empty. Download it again.")
         if path.suffix.lower() in SAFETENSORS:
             return _read_safetensors(path)
         return _read_pickled(path, name), {}
     except CheckpointError:
         raise
-    except pickle.UnpicklingError as error:
-        if "Unsupported" not in str(error):
-            raise _damaged(name, error) from error
+    except OSError as error:
         raise CheckpointError(
-            f"{name}: this file holds Python objects beside its tensors, which could run code, so "
-            "it was not loaded. Use the .safetensors version of this checkpoint."
+            f"{name}: this file cannot be opened ({error.strerror}). If it was moved or deleted, "
+            "refresh the editor (key R) and choose again."
+        ) from error
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{name}: this file is no checkpoint, or holds Python objects beside its tensors; they "
+            "could run code, so they are never loaded. Use the .safetensors version of this file."
         ) from error
     # The readers meet whatever bytes there are, and raise whatever comes of them.
     except Exception as error:
-        raise _damaged(name, error) from error
+        raise CheckpointError(
+            f"{name}: this file is no checkpoint, or its download was cut short. Download it "
+            "again, as a .safetensors file if there is one."
+        ) from error
 
 
 def read_component(folder: Path, stem: str, pickled_stem: str) -> StateDict:
@@ -133,11 +132,3 @@ def _read_shards(index: Path) -> StateDict:
 def _short(path: Path) -> str:
     """A file of a diffusers folder as errors name it: pipeline/component/file."""
     return "/".join(path.parts[-3:])
-
-
-def _damaged(name: str, error: Exception) -> CheckpointError:
-    reason = str(error).partition("\n")[0][:200]
-    return CheckpointError(
-        f"{name}: this is no checkpoint, or the download was cut short ({reason}). "
-        "Download it again, as a .safetensors file if there is one."
-    )

@@ -14,16 +14,24 @@ import comfy.model_detection
 import comfy.model_management
 import comfy.model_patcher
 import comfy.sd
-import comfy.sd1_clip
 import comfy.supported_models
 import comfy.supported_models_base
 import comfy.utils
 import torch
+from comfy.ldm.models.autoencoder import AutoencoderKL
 from comfy.model_patcher import ModelPatcher
+from comfy.sd1_clip import SD1ClipModel, SD1Tokenizer
 
 from .files import CheckpointError, StateDict
 
-SD1_TEXT_SHAPE = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12}
+SD1_TEXT = {
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 12,
+    "max_position_embeddings": 77,
+    "num_attention_heads": 12,
+    "hidden_act": "quick_gelu",
+}
 ACTIVATIONS = ("quick_gelu", "gelu")
 
 
@@ -34,8 +42,7 @@ def build_model(
 
     `options` are passed on to core where its version takes them (`disable_dynamic`).
     """
-    config = _detect(unet, name)
-    _check_complete(config, unet, name)
+    config = detect(unet, name)
     core_knows_it = comfy.supported_models.SD15_instructpix2pix.matches(config.unet_config)
     if core_knows_it:
         load = comfy.sd.load_diffusion_model_state_dict
@@ -67,8 +74,11 @@ def build_vae(vae: StateDict, name: str) -> comfy.sd.VAE:
         return comfy.sd.VAE(sd=vae)
     try:
         params = _vae_params(vae)
-    except (KeyError, IndexError, ZeroDivisionError) as error:
+        with torch.device("meta"):
+            empty = AutoencoderKL(**params)
+    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
         raise CheckpointError(f"{name}: the VAE in it is incomplete ({error}).") from error
+    _check_complete(empty, vae, "VAE", name)
     if params["ddconfig"]["ch"] == 128 and params["ddconfig"]["ch_mult"] == [1, 2, 4, 4]:
         return comfy.sd.VAE(sd=vae)
     if len(params["ddconfig"]["ch_mult"]) != 4:
@@ -91,14 +101,6 @@ def build_clip(
     if not text:
         return None
     shape = _text_shape(text, name)
-    if shape == SD1_TEXT_SHAPE:
-        load = comfy.sd.load_text_encoder_state_dicts
-        return load(
-            state_dicts=[text],
-            embedding_directory=embedding_directory,
-            clip_type=comfy.sd.CLIPType.STABLE_DIFFUSION,
-            **_accepted(load, options),
-        )
     width = shape["hidden_size"]
     heads = described.get("num_attention_heads", max(1, width // 64))
     activation = described.get("hidden_act", "quick_gelu")
@@ -108,50 +110,58 @@ def build_clip(
             f"activation {activation!r} (known: {', '.join(ACTIVATIONS)})."
         )
     config = {**shape, "num_attention_heads": heads, "hidden_act": activation}
+    model_options = {"clip_l_model_config": config}
+    empty = SD1ClipModel(device="meta", dtype=torch.float32, model_options=model_options)
+    _check_complete(empty.clip_l.transformer, text, "text encoder", name)
+    if config == SD1_TEXT:
+        load = comfy.sd.load_text_encoder_state_dicts
+        return load(
+            state_dicts=[text],
+            embedding_directory=embedding_directory,
+            clip_type=comfy.sd.CLIPType.STABLE_DIFFUSION,
+            **_accepted(load, options),
+        )
     clip = comfy.sd.CLIP(
-        target=comfy.supported_models_base.ClipTarget(
-            comfy.sd1_clip.SD1Tokenizer, comfy.sd1_clip.SD1ClipModel
-        ),
+        target=comfy.supported_models_base.ClipTarget(SD1Tokenizer, SD1ClipModel),
         embedding_directory=embedding_directory,
         parameters=comfy.utils.calculate_parameters(text),
-        model_options={"clip_l_model_config": config},
+        model_options=model_options,
         **_accepted(comfy.sd.CLIP.__init__, options),
     )
     clip.load_sd(text)
     return clip
 
 
+def detect(unet: StateDict, name: str) -> comfy.supported_models.SD15_instructpix2pix:
+    """The configuration of core's IP2P class at the width of these tensors, which are all there."""
+    try:
+        detected = comfy.model_detection.detect_unet_config(unet, "")
+        config = comfy.supported_models.SD15_instructpix2pix(detected)
+        config.set_inference_dtype(torch.float32, None)
+        model = config.get_model({}, "", device=torch.device("meta"))
+    # A file can describe any network, and those refuse in many ways.
+    except Exception as error:
+        raise CheckpointError(f"{name}: the UNet in it is incomplete ({error}).") from error
+    _check_complete(model.diffusion_model, unet, "UNet", name)
+    return config
+
+
+def _check_complete(empty: torch.nn.Module, tensors: StateDict, part: str, name: str) -> None:
+    """Core leaves what is missing at random; a picture of noise is no way to say so."""
+    # Core's text encoders have a projection that SD 1.x has not.
+    wanted = {k: v.shape for k, v in empty.state_dict().items() if k != "text_projection.weight"}
+    wrong = [k for k, shape in wanted.items() if k not in tensors or tensors[k].shape != shape]
+    if wrong:
+        raise CheckpointError(
+            f"{name}: the {part} in it is incomplete: {len(wrong)} of {len(wanted)} tensors are "
+            f"missing or of another shape, the first is {wrong[0]}."
+        )
+
+
 def _accepted(function: Callable, options: dict[str, Any]) -> dict[str, Any]:
     """Those of the options that this version's function takes."""
     known = inspect.signature(function).parameters
     return {name: value for name, value in options.items() if name in known}
-
-
-def _detect(unet: StateDict, name: str) -> comfy.supported_models.SD15_instructpix2pix:
-    try:
-        detected = comfy.model_detection.detect_unet_config(unet, "")
-        return comfy.supported_models.SD15_instructpix2pix(detected)
-    except (AttributeError, KeyError, IndexError, TypeError, ZeroDivisionError) as error:
-        raise CheckpointError(f"{name}: the UNet in it is incomplete ({error}).") from error
-
-
-def _check_complete(
-    config: comfy.supported_models.SD15_instructpix2pix, unet: StateDict, name: str
-) -> None:
-    """Core leaves what is missing at random; a picture of noise is no way to say so."""
-    try:
-        config.set_inference_dtype(torch.float32, None)
-        model = config.get_model({}, "", device=torch.device("meta"))
-    # A file can describe any network, and PyTorch's layers refuse in many ways.
-    except Exception as error:
-        raise CheckpointError(f"{name}: its UNet cannot be built ({error}).") from error
-    wanted = model.diffusion_model.state_dict()
-    wrong = [key for key in wanted if key not in unet or unet[key].shape != wanted[key].shape]
-    if wrong:
-        raise CheckpointError(
-            f"{name}: the UNet in it is incomplete: {len(wrong)} of {len(wanted)} tensors are "
-            f"missing or of another shape, the first is {wrong[0]}."
-        )
 
 
 def _vae_params(vae: StateDict) -> dict[str, Any]:
@@ -177,11 +187,13 @@ def _vae_params(vae: StateDict) -> dict[str, Any]:
 
 
 def _text_shape(text: StateDict, name: str) -> dict[str, int]:
+    embeddings = "text_model.embeddings"
     try:
         return {
-            "hidden_size": text["text_model.embeddings.token_embedding.weight"].shape[1],
+            "hidden_size": text[f"{embeddings}.token_embedding.weight"].shape[1],
             "intermediate_size": text["text_model.encoder.layers.0.mlp.fc1.weight"].shape[0],
             "num_hidden_layers": _count(text, "text_model.encoder.layers.{}."),
+            "max_position_embeddings": text[f"{embeddings}.position_embedding.weight"].shape[0],
         }
     except KeyError as error:
         raise CheckpointError(f"{name}: the text encoder in it is incomplete ({error}).") from error

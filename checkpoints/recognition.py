@@ -12,17 +12,17 @@ ADVICE = (
 # What the name of one tensor gives away, the most telling first.
 _OTHERS = (
     (("lora_up", "lora_down", "lora_A", "lora_B", "lora.up", "lora.down", "hada_w", "lokr_w"),
-     "a LoRA. Load it with the LoRA loader, on top of a checkpoint."),
+     "a LoRA, which goes on top of a checkpoint by a LoRA loader."),
     (("control_model.", "controlnet_", "input_hint_block", "zero_convs."),
-     "a ControlNet. Load it with the ControlNet loader."),
+     "a ControlNet, which has a loader of its own."),
     (("cc_projection.",), "a Zero123 checkpoint, which turns objects."),
     (("ip_adapter", "image_proj."), "an IP-Adapter."),
     (("emb_params", "string_to_param"), "a textual inversion embedding."),
     (("motion_modules.",), "an AnimateDiff motion module."),
 )  # fmt: skip
 _PARTS = (
-    (("decoder.conv_in.", "taesd_decoder."), "a VAE. Load it with the VAE loader."),
-    (("text_model.encoder.", "text_model.embeddings."), "a text encoder."),
+    (("decoder.conv_in.", "taesd_decoder."), "a VAE alone, which has a loader of its own."),
+    (("text_model.encoder.", "text_model.embeddings."), "a text encoder alone."),
 )
 
 
