@@ -22,7 +22,9 @@ def diffusers_folders() -> dict[str, Path]:
     found: dict[str, Path] = {}
     for root in folder_paths.get_folder_paths("diffusers"):
         for folder, subfolders, files in os.walk(root, followlinks=True):
-            if "model_index.json" in files:
+            if any(os.path.samefile(folder, parent) for parent in Path(folder).parents):
+                subfolders.clear()  # a link in a circle
+            elif "model_index.json" in files:
                 subfolders.clear()  # a pipeline holds no others
                 found.setdefault(os.path.relpath(folder, root), Path(folder))
     return found
@@ -40,8 +42,9 @@ def find_checkpoint(checkpoint: str) -> Path:
         # None when it was deleted since the list was made.
         if path := folder_paths.get_full_path("checkpoints", checkpoint):
             return Path(path)
-    elif path := diffusers_folders().get(checkpoint):
-        return path
+    folders = diffusers_folders()
+    if checkpoint in list(folders):
+        return folders[checkpoint]
     raise CheckpointError(
         f"checkpoint: {checkpoint!r} is not there. Put checkpoints in models/checkpoints or "
         "diffusers folders in models/diffusers, refresh the editor (key R), and choose one of them."
