@@ -1,24 +1,41 @@
 """Train ip2p-mini from nothing: `python -m mini.train`, from the repository's root.
 
-Stages, each resumed where it stopped: vae, latents, unet (with the text encoder), export.
+Stages, each resumed where it stopped: sketch (the first stage's latents), vae (its decoder in
+full), latents, unet (with the text encoder), export.
 """
 
 import argparse
 import logging
 from pathlib import Path
 
+import torch
+
+from .train_unet import encode_scenes, train_unet
 from .train_vae import train_vae
+
+STAGES = ["sketch", "vae", "latents", "unet", "export"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("stages", nargs="*", default=["vae", "latents", "unet", "export"])
+    parser.add_argument("stages", nargs="*", default=STAGES)
     parser.add_argument("--folder", type=Path, default=Path("runs/mini"))
-    parser.add_argument("--vae-minutes", type=float, default=40)
+    parser.add_argument("--sketch-minutes", type=float, default=14)
+    parser.add_argument("--vae-minutes", type=float, default=10)
+    parser.add_argument("--unet-minutes", type=float, default=60)
+    parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(1)
+    folder, workers = arguments.folder, arguments.workers
+    if "sketch" in arguments.stages:
+        train_vae(folder, arguments.sketch_minutes, workers, finishing=False)
     if "vae" in arguments.stages:
-        train_vae(arguments.folder, arguments.vae_minutes)
+        train_vae(folder, arguments.vae_minutes, workers, finishing=True)
+    if "latents" in arguments.stages:
+        encode_scenes(folder, workers)
+    if "unet" in arguments.stages:
+        train_unet(folder, arguments.unet_minutes, workers)
 
 
 if __name__ == "__main__":

@@ -5,20 +5,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from diffusers import AutoencoderKL
+from torch import Tensor, nn
 from torch.nn import functional
 
-from .networks import RESOLUTION, build_vae
+from .data import FIRST_TRAINING_SEED
+from .networks import RESOLUTION, VAE_DDCONFIG, build_vae
 from .scenes import KINDS, render, sample_scene
-from .training import Clock, Run
+from .training import Clock, Run, run_workers, share
 
 log = logging.getLogger(__name__)
 
 # Added to the latents in training, in units of their spread: the decoder learns to bear
 # the errors of the UNet, and near latents to mean near pictures.
 LATENT_NOISE = 0.05
-# Held-out scenes have seeds below this, training scenes above.
-FIRST_TRAINING_SEED = 100_000
+PEAK_RATE = 1.5e-3
 
 
 def pictures(count: int, first_seed: int) -> np.ndarray:
@@ -50,47 +51,89 @@ def psnr(a: Tensor, b: Tensor) -> float:
     return float(10 * torch.log10(4 / (a.clamp(-1, 1) - b).square().mean()))
 
 
+class Sketch(nn.Module):
+    """Reads a whole picture off the decoder's features at half its size, 2 x 2 pixels from each.
+
+    Only for training: two thirds of the decoder's work is at the full size, and the latents
+    and all levels below it are learned three times as fast without.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.head = nn.Sequential(
+            nn.GroupNorm(32, width), nn.SiLU(), nn.Conv2d(width, 12, 3, padding=1)
+        )
+
+    def forward(self, vae: AutoencoderKL, latents: Tensor) -> Tensor:
+        decoder = vae.decoder
+        features = decoder.mid_block(decoder.conv_in(vae.post_quant_conv(latents)))
+        for block in decoder.up_blocks[:-2]:
+            features = block(features)
+        for resnet in decoder.up_blocks[-2].resnets:
+            features = resnet(features, temb=None)
+        return functional.pixel_shuffle(self.head(features), 2)
+
+
 def train_vae(
-    folder: Path, minutes: float, count: int = 6000, seed: int = 0, compiled: bool = True
+    folder: Path, minutes: float, workers: int, finishing: bool, count: int = 6000, seed: int = 0
 ) -> None:
-    """Train on 64 px crops for the first 60 % of the time, on whole pictures for the rest."""
+    """Train the encoder and the decoder up to half size, or else, `finishing`, all the decoder.
+
+    The finishing leaves the encoder as it is, so that latents made with it stay good.
+    """
     torch.manual_seed(seed)
     vae = build_vae().to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-4)
+    sketch = Sketch(VAE_DDCONFIG["ch"]).to(memory_format=torch.channels_last)
     clock = Clock(minutes * 60)
-    run = Run(folder, "vae", clock, {"vae": vae, "optimizer": optimizer})
+    if finishing:
+        first = torch.load(folder / "sketch.pt", weights_only=True)["parts"]["networks"]
+        vae.load_state_dict({k[4:]: v for k, v in first.items() if k.startswith("vae.")})
+        networks = nn.ModuleDict({"vae": vae})
+        vae.encoder.requires_grad_(False)
+        vae.quant_conv.requires_grad_(False)
+    else:
+        networks = nn.ModuleDict({"vae": vae, "sketch": sketch})
+    trained = [weight for weight in networks.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=PEAK_RATE, betas=(0.9, 0.99), weight_decay=1e-4)
+    parts = {"networks": networks, "optimizer": optimizer}
+    run = Run(folder, "vae" if finishing else "sketch", clock, parts)
+    share(networks, optimizer)
     data = pictures(count, FIRST_TRAINING_SEED)
-    held_out = to_tensor(pictures(32, 0))
+    held_out = to_tensor(pictures(16, 0))
     log.info("%d pictures, %d held out", len(data), len(held_out))
 
-    def forward(x: Tensor) -> Tensor:
-        latents = vae.encode(x).latent_dist.mode()
-        noise = LATENT_NOISE * latents.detach().float().std() * torch.randn_like(latents)
-        return vae.decode(latents + noise).sample
+    def decode(latents: Tensor) -> Tensor:
+        return vae.decode(latents).sample if finishing else sketch(vae, latents)
 
-    step_forward = torch.compile(forward, dynamic=False) if compiled else forward
-    for step in run:
-        rng = np.random.default_rng([seed, step])
-        crops = clock.spent < 0.6 * clock.budget
-        batch = data[rng.integers(len(data), size=32 if crops else 8)]
-        if crops:
-            corners = rng.integers(0, RESOLUTION - 64 + 1, (len(batch), 2))
-            batch = np.stack(
-                [b[y : y + 64, x : x + 64] for b, (y, x) in zip(batch, corners, strict=True)]
-            )
-        if rng.random() < 0.5:
-            batch = np.ascontiguousarray(batch[:, :, ::-1])
-        target = to_tensor(batch)
-        for group in optimizer.param_groups:
-            group["lr"] = 1e-3 * clock.rate()
-        with torch.autocast("cpu", torch.bfloat16):
-            output = step_forward(target)
-        loss = reconstruction_loss(output.float(), target)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        if step % 100 == 0:
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-                whole = vae.decode(vae.encode(held_out).latent_dist.mode()).sample
-            run.log(loss=loss.item(), psnr=psnr(whole.float(), held_out))
+    def work(rank: int) -> None:
+        rng = np.random.default_rng([seed, clock.step, rank])
+        torch.manual_seed(int(rng.integers(2**32)))
+        for turn, _ in enumerate(run.steps(rank)):
+            crops = clock.done < 0.6
+            batch = data[rng.integers(len(data), size=8 if crops else 2)]
+            if crops:
+                corners = rng.integers(0, RESOLUTION - 64 + 1, (len(batch), 2))
+                batch = np.stack(
+                    [b[y : y + 64, x : x + 64] for b, (y, x) in zip(batch, corners, strict=True)]
+                )
+            if rng.random() < 0.5:
+                batch = np.ascontiguousarray(batch[:, :, ::-1])
+            target = to_tensor(batch)
+            for group in optimizer.param_groups:
+                group["lr"] = PEAK_RATE * clock.rate()
+            with torch.autocast("cpu", torch.bfloat16):
+                latents = vae.encode(target).latent_dist.mode()
+                spread = latents.detach().float().std()
+                latents = latents + LATENT_NOISE * spread * torch.randn_like(latents)
+                output = decode(latents)
+            loss = reconstruction_loss(output.float(), target)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(trained, 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            if rank == 0 and turn % 100 == 99:
+                with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+                    whole = decode(vae.encode(held_out).latent_dist.mode())
+                run.log(loss=loss.item(), psnr=psnr(whole.float(), held_out))
+
+    run_workers(work, workers)

@@ -1,0 +1,198 @@
+"""The edit itself: the UNet and the text encoder, trained together on the encoded scenes."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import DDPMScheduler
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+from transformers import CLIPTokenizer
+
+from .data import FIRST_TRAINING_SEED, Pairs, groups
+from .networks import (
+    CLIP_CONFIG,
+    LATENT_SCALE,
+    RESOLUTION,
+    build_text_encoder,
+    build_unet,
+    build_vae,
+    load_tokenizer,
+)
+from .scenes import render
+from .train_vae import to_tensor
+from .training import Clock, Run, run_workers, share
+
+log = logging.getLogger(__name__)
+
+# The spread that SD 1.x's raw latents have, so that LATENT_SCALE brings them to 1.
+LATENT_SPREAD = 1 / LATENT_SCALE
+# Of the pairs: no instruction, no source, neither. The paper's.
+DROPOUT = 0.05
+PORTRAITS, LANDSCAPES = 1200, 1300
+BATCH = 16
+
+
+def load_vae(folder: Path) -> nn.Module:
+    vae = build_vae()
+    weights = torch.load(folder / "vae.pt", weights_only=True)["parts"]["networks"]
+    vae.load_state_dict({k.removeprefix("vae."): v for k, v in weights.items()})
+    return vae.eval().to(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def encode(vae: nn.Module, pixels: np.ndarray) -> Tensor:
+    """uint8 [n, h, w, 3] -> the posterior's mode [n, 4, h / 8, w / 8]"""
+    return vae.encode(to_tensor(pixels)).latent_dist.mode()
+
+
+def encode_scenes(folder: Path, workers: int) -> None:
+    """Render every training scene and keep its latent, brought to SD's spread around zero."""
+    vae = load_vae(folder)
+    scenes = [s for group in groups(PORTRAITS, LANDSCAPES, FIRST_TRAINING_SEED) for s in group]
+    latents = torch.zeros(len(scenes), 4, RESOLUTION // 8, RESOLUTION // 8).share_memory_()
+
+    def work(rank: int) -> None:
+        for start in range(rank * 32, len(scenes), workers * 32):
+            batch = np.stack([render(scene, RESOLUTION) for scene in scenes[start : start + 32]])
+            latents[start : start + 32] = encode(vae, batch)
+
+    run_workers(work, workers)
+    mean = latents.mean((0, 2, 3), keepdim=True)
+    scale = LATENT_SPREAD / (latents - mean).std()
+    log.info("%d latents, mean %s, scale %.4f", len(latents), mean.flatten().tolist(), scale)
+    state = {"latents": ((latents - mean) * scale).half(), "mean": mean, "scale": scale}
+    torch.save(state, folder / "latents.pt")
+
+
+class Vocabulary:
+    """CLIP's tokens, counted anew: the used ones first, all the others as one, the last."""
+
+    def __init__(self, tokenizer: CLIPTokenizer, corpus: list[str]):
+        self.tokenizer = tokenizer
+        self.used = sorted({token for row in self.tokens(corpus) for token in row})
+        self.index = {token: row for row, token in enumerate(self.used)}
+
+    def __len__(self) -> int:
+        return len(self.used) + 1
+
+    def tokens(self, texts: list[str]) -> list[list[int]]:
+        """CLIP's numbers, padded with the end token as SD 1.x does."""
+        length = CLIP_CONFIG["max_position_embeddings"]
+        return self.tokenizer(
+            texts, padding="max_length", max_length=length, truncation=True
+        ).input_ids
+
+    def rows(self, texts: list[str]) -> Tensor:
+        """int64 [n, 77]"""
+        unknown = len(self.used)
+        return torch.tensor(
+            [[self.index.get(t, unknown) for t in row] for row in self.tokens(texts)]
+        )
+
+
+def build_vocabulary(pairs: Pairs, seed: int = 0) -> Vocabulary:
+    """From wordings enough that none of their tokens is missing."""
+    rng = np.random.default_rng([seed, 1])
+    corpus = ["", *(pairs.draw(rng).instruction for _ in range(20_000))]
+    return Vocabulary(load_tokenizer(), corpus)
+
+
+def build_networks(tokens: int) -> nn.ModuleDict:
+    networks = nn.ModuleDict({"unet": build_unet(), "text": build_text_encoder(tokens)})
+    # Words that training never meets say nothing: their row stays zero.
+    table = networks["text"].get_input_embeddings()
+    table.padding_idx = tokens - 1
+    table.weight.data.normal_(0, 0.1)
+    table.weight.data[-1] = 0
+    return networks
+
+
+def loss_weights(sigmas: Tensor) -> Tensor:
+    """What the squared error of the noise counts at each noise level.
+
+    Below 1 as min-SNR-5 (Hang et al. 2023), less where there is little noise; above 1 more, as
+    there the guided sampler settles colors from small differences of the prediction.
+    """
+    return (5 * sigmas.square()).clamp(max=1) * sigmas.clamp(1, 8)
+
+
+def edit_loss(
+    networks: nn.ModuleDict, noise_levels: Tensor, source: Tensor, target: Tensor, rows: Tensor
+) -> Tensor:
+    """The weighted error of the predicted noise.
+
+    noise_levels  the scheduler's cumulated alphas [1000]
+    source        raw latents [n, 4, h, w], zeros where dropped
+    target        raw latents [n, 4, h, w]
+    rows          the instructions' tokens [n, 77]
+    """
+    step = torch.randint(0, len(noise_levels), (len(target),))
+    alpha = noise_levels[step][:, None, None, None]
+    noise = torch.randn_like(target)
+    noisy = alpha.sqrt() * LATENT_SCALE * target + (1 - alpha).sqrt() * noise
+    context = networks["text"](rows).last_hidden_state
+    predicted = networks["unet"](torch.cat([noisy, source], 1), step, context).sample
+    errors = (predicted - noise).square().mean((1, 2, 3))
+    return (loss_weights((1 / alpha.flatten() - 1).sqrt()) * errors).mean()
+
+
+def train_unet(folder: Path, minutes: float, workers: int, seed: int = 0) -> None:
+    torch.manual_seed(seed)
+    pairs = Pairs(groups(PORTRAITS, LANDSCAPES, FIRST_TRAINING_SEED))
+    vocabulary = build_vocabulary(pairs)
+    latents = torch.load(folder / "latents.pt", weights_only=True)["latents"]
+    networks = build_networks(len(vocabulary))
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": networks["unet"].parameters(), "lr": 6e-4},
+            {"params": networks["text"].parameters(), "lr": 1e-3},
+        ],
+        betas=(0.9, 0.99),
+        weight_decay=1e-3,
+    )
+    rates = [group["lr"] for group in optimizer.param_groups]
+    average = EMAModel(networks.parameters(), decay=0.998, use_ema_warmup=True, power=0.75)
+    clock = Clock(minutes * 60)
+    run = Run(
+        folder,
+        "unet",
+        clock,
+        {"networks": networks, "optimizer": optimizer, "average": average},
+    )
+    share(networks, optimizer)
+    noise_levels = DDPMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"
+    ).alphas_cumprod
+    log.info("%d tokens, %d latents", len(vocabulary), len(latents))
+
+    def work(rank: int) -> None:
+        rng = np.random.default_rng([seed, clock.step, rank])
+        torch.manual_seed(int(rng.integers(2**32)))
+        losses: list[float] = []
+        for _ in run.steps(rank):
+            batch = [pairs.draw(rng) for _ in range(BATCH)]
+            drop = rng.random(BATCH)
+            texts = [
+                "" if u < 2 * DROPOUT else pair.instruction
+                for u, pair in zip(drop, batch, strict=True)
+            ]
+            keep = torch.from_numpy((drop < DROPOUT) | (drop >= 3 * DROPOUT)).float()
+            source = latents[[pair.source for pair in batch]].float() * keep[:, None, None, None]
+            target = latents[[pair.target for pair in batch]].float()
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * clock.rate()
+            loss = edit_loss(networks, noise_levels, source, target, vocabulary.rows(texts))
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(networks.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            if rank == 0:
+                average.step(networks.parameters())
+                losses.append(loss.item())
+                if len(losses) == 50:
+                    run.log(loss=float(np.mean(losses)))
+                    losses.clear()
+
+    run_workers(work, workers)
