@@ -91,6 +91,7 @@ class Client:
         self._jobs: dict[str, _Job] = {}
         self._running: str | None = None
         self._connected = asyncio.Event()
+        self._tried = asyncio.Event()  # a first time to connect, with whatever success
         self._uploads: dict[str, FileRef] = {}  # by content, the oldest first
 
     async def __aenter__(self) -> Client:
@@ -221,11 +222,11 @@ class Client:
         raise AssertionError("unreachable")
 
     async def ready(self) -> dict[str, Any]:
-        """Wait until the server answers, and for the socket; the server's system_stats."""
+        """Wait until the server answers; its system_stats. The socket is open if it can be."""
         stats = await self._patiently(self.server.system_stats)
-        if not self._connected.is_set():  # a proxy may block sockets: then /history is all we have
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._connected.wait(), 5)
+        with contextlib.suppress(asyncio.TimeoutError):
+            # A proxy may refuse sockets, or be silent: then /history is all we have.
+            await asyncio.wait_for(self._tried.wait(), 5)
         return stats
 
     async def _carry_through(
@@ -312,6 +313,7 @@ class Client:
             try:
                 async with self.server.socket(self.client_id) as messages:
                     self._connected.set()
+                    self._tried.set()
                     delay = 0.25
                     async for message in messages:
                         self._hear(message)
@@ -320,6 +322,7 @@ class Client:
             except IP2PError:
                 pass
             self._connected.clear()
+            self._tried.set()
             for job in self._jobs.values():
                 job.doubtful = True
                 job.news.set()

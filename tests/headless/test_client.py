@@ -6,7 +6,6 @@ import uuid
 
 import numpy as np
 import pytest
-from .graphs import colour, invert, slow
 from instruct_pix2pix.headless.client import Client
 from instruct_pix2pix.headless.errors import (
     ExecutionFailed,
@@ -19,6 +18,8 @@ from instruct_pix2pix.headless.errors import (
 )
 from instruct_pix2pix.headless.protocol import Event
 from PIL import Image
+
+from .graphs import colour, invert, slow
 
 
 def with_client(server, use, **options):
