@@ -17,6 +17,7 @@ WEB_DIRECTORY = "./nodes/web"
 async def comfy_entrypoint() -> ComfyExtension:
     from comfy_api.latest import ComfyExtension, io
 
+    from .nodes.guidance import IP2PGuidance
     from .nodes.loading import IP2PLoadCheckpoint
     from .nodes.pictures import IP2PEncodeSource, IP2PRestore, IP2PSampleImage
     from .nodes.sampling import IP2PGuider, IP2PKSampler
@@ -30,6 +31,7 @@ async def comfy_entrypoint() -> ComfyExtension:
                 IP2PEncodeInstruction,
                 IP2PKSampler,
                 IP2PGuider,
+                IP2PGuidance,
                 IP2PRestore,
                 IP2PSampleImage,
             ]

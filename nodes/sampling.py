@@ -12,10 +12,11 @@ import latent_preview
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..samplers.control import Guidance
 from ..samplers.guider import DualGuider, kept_part, official_sampler
 from ..samplers.official import NoiseStream
 
-Guidance = io.Custom("IP2P_GUIDANCE")
+GuidanceType = io.Custom("IP2P_GUIDANCE")
 
 
 def guided_inputs() -> list[io.Input]:
@@ -65,10 +66,10 @@ def scale_inputs() -> list[io.Input]:
 
 def guidance_input() -> io.Input:
     """The socket for finer control of the two scales."""
-    return Guidance.Input(
+    return GuidanceType.Input(
         "guidance",
         optional=True,
-        tooltip="Schedules and regions for the two scales. Not connected: constant scales.",
+        tooltip="From IP2PGuidance: schedules and regions of the two scales. Optional.",
     )
 
 
@@ -157,12 +158,12 @@ class IP2PKSampler(io.ComfyNode):
         scheduler: str,
         denoise: float,
         numerics: str,
-        guidance: Any = None,
+        guidance: Guidance | None = None,
     ) -> io.NodeOutput:
         check_choice("sampler_name", sampler_name, comfy.samplers.SAMPLER_NAMES)
         check_choice("scheduler", scheduler, comfy.samplers.SCHEDULER_NAMES)
         check_choice("numerics", numerics, ["comfyui", "official"])
-        guider = DualGuider(model, instruction, negative, source, text_cfg, image_cfg)
+        guider = DualGuider(model, instruction, negative, source, text_cfg, image_cfg, guidance)
         latent = source["samples"].float()
         sampler = comfy.samplers.sampler_object(sampler_name)
         if numerics == "official":
@@ -220,9 +221,11 @@ class IP2PGuider(io.ComfyNode):
         source: dict[str, Any],
         text_cfg: float,
         image_cfg: float,
-        guidance: Any = None,
+        guidance: Guidance | None = None,
     ) -> io.NodeOutput:
-        return io.NodeOutput(DualGuider(model, instruction, negative, source, text_cfg, image_cfg))
+        return io.NodeOutput(
+            DualGuider(model, instruction, negative, source, text_cfg, image_cfg, guidance)
+        )
 
 
 def check_choice(name: str, value: str, choices: list[str]) -> None:

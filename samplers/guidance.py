@@ -13,10 +13,15 @@ predictions, D = x - sigma * e, exactly as it does for noise predictions.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
+
+# One scale for all, or one for each latent pixel: [1 or B, 1, h, w].
+Scale = float | Tensor
+
+PIXELS = (-3, -2, -1)
 
 
 class Branches(NamedTuple):
@@ -27,28 +32,32 @@ class Branches(NamedTuple):
     uncond: bool
 
 
-def branches_needed(text_cfg: float, image_cfg: float) -> Branches:
-    """Which predictions have a weight other than zero and so must be computed.
-
-    text_cfg, image_cfg  any finite numbers
-    """
+def branches_needed(text_cfg: Scale, image_cfg: Scale) -> Branches:
+    """Which predictions have a weight other than zero somewhere, and so must be computed."""
     return Branches(
-        instruction=not math.isclose(text_cfg, 0.0, abs_tol=1e-9),
-        image=not math.isclose(text_cfg, image_cfg),
-        uncond=not math.isclose(image_cfg, 1.0),
+        instruction=not is_close(text_cfg, 0.0),
+        image=not is_close(text_cfg, image_cfg),
+        uncond=not is_close(image_cfg, 1.0),
     )
+
+
+def is_close(a: Scale, b: Scale) -> bool:
+    """Whether two scales are the same everywhere, to nine digits."""
+    difference = a - b
+    largest = difference.abs().max().item() if torch.is_tensor(difference) else abs(difference)
+    return largest < 1e-9
 
 
 def combine_guidance(
     instruction: Tensor | None,
     image: Tensor | None,
     uncond: Tensor | None,
-    text_cfg: float,
-    image_cfg: float,
+    text_cfg: Scale,
+    image_cfg: Scale,
 ) -> Tensor:
     """Combine the three predictions into one, in float32 at least.
 
-    instruction, image, uncond  predictions of one shape; None for one that `branches_needed`
+    instruction, image, uncond  predictions [B, C, h, w]; None for one that `branches_needed`
                                 left out, at least one is given
     text_cfg                    S_T, how strongly to follow the instruction; usual range 3 to 15
     image_cfg                   S_I, how strongly to stay with the picture; usual range 1 to 2.5
@@ -86,13 +95,47 @@ def at_least_float32(prediction: Tensor) -> Tensor:
     return prediction.float() if prediction.itemsize < 4 else prediction
 
 
-def effective_uncond(image: Tensor, uncond: Tensor, text_cfg: float, image_cfg: float) -> Tensor:
-    """The one prediction u for which plain CFG at text_cfg equals dual guidance.
+def effective_uncond(guided: Tensor, instruction: Tensor, text_cfg: float) -> Tensor:
+    """The prediction u from which plain CFG at text_cfg arrives at `guided`.
 
-    u + text_cfg * (e2 - u) = e0 + image_cfg * (e1 - e0) + text_cfg * (e2 - e1)
-    solved for u: ((1 - image_cfg) * e0 + (image_cfg - text_cfg) * e1) / (1 - text_cfg).
-
-    It lets a function that replaces plain CFG (RescaleCFG and its kin) act on the whole of it.
-    text_cfg must not be 1, where plain CFG does not read u.
+    u + text_cfg * (instruction - u) = guided. It lets a function that replaces plain CFG
+    (RescaleCFG and its kin) act on the whole of dual guidance; at image_cfg 1 u is the image
+    branch. text_cfg must not be 1, where plain CFG does not read u.
     """
-    return ((1 - image_cfg) * uncond + (image_cfg - text_cfg) * image) / (1 - text_cfg)
+    return (guided - instruction * text_cfg) / (1 - text_cfg)
+
+
+def project_guidance(difference: Tensor, prediction: Tensor, eta: float, max_norm: float) -> Tensor:
+    """Keep of a guidance difference what does not merely amplify the prediction.
+
+    difference  e2 - e1 [B, C, h, w], in denoised space
+    prediction  e2, whose direction is the part that oversaturates
+    eta         share of the parallel part that is kept; 1 keeps all, 0 none
+    max_norm    longest L2 norm allowed for the difference of one picture; 0 allows any
+
+    Sadat, Hilliges, Weber, "Eliminating Oversaturation and Artifacts of High Guidance Scales in
+    Diffusion Models" (adaptive projected guidance), ICLR 2025, without momentum.
+    """
+    if max_norm > 0:
+        norm = torch.linalg.vector_norm(difference, dim=PIXELS, keepdim=True)
+        difference = difference * (max_norm / norm.clamp(min=max_norm))
+    direction = torch.nn.functional.normalize(prediction.double().flatten(1), dim=1)
+    flat = difference.double().flatten(1)
+    parallel = (flat * direction).sum(1, keepdim=True) * direction
+    return (flat - (1 - eta) * parallel).view_as(difference).to(difference.dtype)
+
+
+def rescale_guidance(guided: Tensor, instruction: Tensor, centre: Tensor, amount: float) -> Tensor:
+    """Bring the contrast of the guided prediction back towards that of the instruction branch.
+
+    guided, instruction  denoised predictions [B, C, h, w]
+    centre               what both are measured from: x for the noise prediction,
+                         x / (sigma^2 + 1) for the velocity (ComfyUI's RescaleCFG)
+    amount               0 changes nothing, 1 gives the standard deviation of `instruction`
+
+    Lin et al., "Common Diffusion Noise Schedules and Sample Steps are Flawed", WACV 2024,
+    section 3.4. A prediction is centre - D up to a factor, which the ratio cancels.
+    """
+    guided, instruction = centre - guided, centre - instruction
+    ratio = instruction.std(dim=PIXELS, keepdim=True) / guided.std(dim=PIXELS, keepdim=True)
+    return centre - guided * (amount * ratio + (1 - amount))

@@ -15,7 +15,8 @@ import node_helpers
 import torch
 from torch import Tensor
 
-from .guidance import branches_needed, combine_guidance, effective_uncond, with_stand_ins
+from .control import Guidance
+from .guidance import branches_needed, effective_uncond, with_stand_ins
 from .official import NoiseStream, fractional_timestep
 
 BRANCH_NAMES = ("instruction", "image", "uncond")
@@ -30,6 +31,7 @@ class DualGuider(comfy.samplers.CFGGuider):
     source       LATENT of the picture: "samples" [B, 4, h, w], unscaled posterior mode
     text_cfg     S_T; kept in `self.cfg`, where nodes that override the scale look for it
     image_cfg    S_I
+    guidance     schedules, regions and limits of both
 
     Raises ValueError for a model or a source that cannot be edited with.
     """
@@ -42,12 +44,14 @@ class DualGuider(comfy.samplers.CFGGuider):
         source: dict[str, Any],
         text_cfg: float,
         image_cfg: float,
+        guidance: Guidance | None = None,
     ) -> None:
         check_model(model)
         picture = check_source(source)
         super().__init__(model.clone())
         self.set_cfg(text_cfg)
         self.image_cfg = image_cfg
+        self.guidance = guidance or Guidance()
         with_picture = {"concat_latent_image": picture}
         self.inner_set_conds(
             {
@@ -96,7 +100,10 @@ class DualGuider(comfy.samplers.CFGGuider):
         seed: int | None = None,
     ) -> Tensor:
         """The guided denoised prediction [B, C, h, w] at noise level `timestep` [B]."""
-        text_cfg, image_cfg = self.cfg, self.image_cfg
+        step, steps = step_of(timestep, model_options)
+        text_cfg, image_cfg = self.guidance.scales(
+            self.cfg, self.image_cfg, progress=(step - 1) / max(steps - 1, 1), x=x
+        )
         branches: Any = [self.conds["positive"], self.conds["middle"], self.conds["negative"]]
         if not model_options.get("disable_cfg1_optimization", False):
             needed = branches_needed(text_cfg, image_cfg)
@@ -119,66 +126,72 @@ class DualGuider(comfy.samplers.CFGGuider):
             predictions = comfy.samplers.calc_cond_batch(
                 self.inner_model, branches[::-1], x, timestep, model_options
             )[::-1]
-        check_finite(predictions, timestep, model_options)
+        check_finite(predictions, step, steps, timestep)
         for hook in model_options.get("sampler_pre_cfg_function", []):
             changed = hook(
                 {
                     **hook_args,
                     "conds_out": predictions,
-                    "cond_scale": text_cfg,
+                    "cond_scale": self.cfg,
                     "timestep": timestep,
                 }
             )
             # Hooks written for plain CFG may return the first two only.
             predictions = [*changed, *predictions[len(changed) :]]
-        return guide(predictions, hook_args, text_cfg, image_cfg)
+        ran = tuple(
+            prediction if cond is not None else None
+            for prediction, cond in zip(predictions, branches, strict=True)
+        )
+        guided = self.guidance.combine(ran, text_cfg, image_cfg, x, timestep)
+        return run_cfg_hooks(guided, ran, hook_args, self.cfg)
 
 
-def guide(
-    predictions: list[Tensor], hook_args: dict[str, Any], text_cfg: float, image_cfg: float
+def run_cfg_hooks(
+    guided: Tensor,
+    predictions: tuple[Tensor | None, ...],
+    hook_args: dict[str, Any],
+    text_cfg: float,
 ) -> Tensor:
-    """Combine denoised predictions (instruction, image, uncond) and run the CFG hooks on all of it.
+    """Give the guided prediction to the functions that replace CFG and to those that follow it.
 
-    hook_args  conds (None for a branch that was not run), input, sigma, model, model_options
+    predictions  instruction, image, uncond; None for one that was not run
+    hook_args    conds (None likewise), input, sigma, model, model_options
 
-    A function that replaces CFG is given the pair (instruction, u) for which plain CFG at
-    text_cfg is the whole of dual guidance. Hooks after CFG see the whole result; their "uncond"
-    is the branch without picture, or the image branch where that one was not run.
+    A function that replaces CFG is given the pair (instruction, u) from which plain CFG at
+    text_cfg arrives at `guided`, so it acts on the whole of it. Hooks after CFG see the result;
+    their "uncond" is the branch without picture, or the image branch where that was not run.
     """
     conds, x, options = hook_args["conds"], hook_args["input"], hook_args["model_options"]
-    ran = [
-        prediction if cond is not None else None
-        for prediction, cond in zip(predictions, conds, strict=True)
-    ]
-    e2, e1, e0 = with_stand_ins(*ran)
+    e2, e1, e0 = with_stand_ins(*predictions)
     if "sampler_cfg_function" in options:
-        # At text_cfg 1 plain CFG does not read u; the picture's term is added behind it.
+        # At text_cfg 1 plain CFG does not read u; what dual guidance adds is put on behind it.
         is_plain = math.isclose(text_cfg, 1.0, abs_tol=1e-3)
-        u = e1 if is_plain else effective_uncond(e1, e0, text_cfg, image_cfg)
-        result = x - options["sampler_cfg_function"](
-            {
-                "cond": x - e2,
-                "uncond": x - u,
-                "cond_denoised": e2,
-                "uncond_denoised": u,
-                "cond_scale": text_cfg,
-                "timestep": hook_args["sigma"],
-                "input": x,
-                "sigma": hook_args["sigma"],
-                "model": hook_args["model"],
-                "model_options": options,
-                "input_cond": conds[0],
-                "input_uncond": conds[1],
-            }
+        added = guided - (e1 + (e2 - e1) * text_cfg) if is_plain else 0.0
+        u = e1 if is_plain else effective_uncond(guided, e2, text_cfg)
+        guided = (
+            added
+            + x
+            - options["sampler_cfg_function"](
+                {
+                    "cond": x - e2,
+                    "uncond": x - u,
+                    "cond_denoised": e2,
+                    "uncond_denoised": u,
+                    "cond_scale": text_cfg,
+                    "timestep": hook_args["sigma"],
+                    "input": x,
+                    "sigma": hook_args["sigma"],
+                    "model": hook_args["model"],
+                    "model_options": options,
+                    "input_cond": conds[0],
+                    "input_uncond": conds[1],
+                }
+            )
         )
-        if is_plain:
-            result = result + (e1 - e0) * (image_cfg - 1)
-    else:
-        result = combine_guidance(*ran, text_cfg=text_cfg, image_cfg=image_cfg)
     for hook in options.get("sampler_post_cfg_function", []):
-        result = hook(
+        guided = hook(
             {
-                "denoised": result,
+                "denoised": guided,
                 "cond": conds[0],
                 "uncond": conds[2] if conds[2] is not None else conds[1],
                 "cond_scale": text_cfg,
@@ -190,7 +203,7 @@ def guide(
                 "input": x,
             }
         )
-    return result.to(x.dtype)
+    return guided.to(x.dtype)
 
 
 def plain_cfg_numbers(conds: dict[str, list[dict[str, Any]]]) -> Any:
@@ -308,24 +321,27 @@ def check_source(source: dict[str, Any]) -> Tensor:
     return picture
 
 
-def check_finite(
-    predictions: list[Tensor], timestep: Tensor, model_options: dict[str, Any]
-) -> None:
+def step_of(timestep: Tensor, model_options: dict[str, Any]) -> tuple[int, int]:
+    """The step, counted from 1, that noise level `timestep` [B] belongs to, and their number."""
+    sigmas = model_options.get("transformer_options", {}).get("sample_sigmas")
+    if sigmas is None or len(sigmas) < 2:
+        return 1, 1
+    nearest = (sigmas.to(timestep) - timestep.flatten()[0]).abs().argmin().item()
+    steps = len(sigmas) - 1
+    return min(int(nearest) + 1, steps), steps
+
+
+def check_finite(predictions: list[Tensor], step: int, steps: int, timestep: Tensor) -> None:
     """Raise ValueError naming the branch and the step where a prediction is NaN or infinite."""
     finite = torch.stack([prediction.isfinite().all() for prediction in predictions]).tolist()
     if all(finite):
         return
-    sigmas = model_options.get("transformer_options", {}).get("sample_sigmas")
-    sigma = float(timestep.flatten()[0])
-    step = ""
-    if sigmas is not None:
-        number = int((sigmas.cpu() - sigma).abs().argmin()) + 1
-        step = f" at step {number} of {len(sigmas) - 1}"
     names = " and ".join(
         name for name, is_finite in zip(BRANCH_NAMES, finite, strict=True) if not is_finite
     )
     raise ValueError(
-        f"model: the {names} branch gave NaN or infinite numbers{step} (sigma {sigma:.3f}). "
-        "Half precision overflows with some checkpoints and LoRAs: start ComfyUI with "
-        "--force-fp32 or --bf16-unet, or try without the last patch."
+        f"model: the {names} branch gave NaN or infinite numbers at step {step} of {steps} "
+        f"(sigma {float(timestep.flatten()[0]):.3f}). Half precision overflows with some "
+        "checkpoints and LoRAs: start ComfyUI with --force-fp32 or --bf16-unet, or try without "
+        "the last patch."
     )

@@ -2,12 +2,16 @@
 
 import pytest
 import torch
+from diffusers.guiders.adaptive_projected_guidance import normalized_guidance
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 from hypothesis import given
 from hypothesis import strategies as st
 from instruct_pix2pix.samplers.guidance import (
     branches_needed,
     combine_guidance,
     effective_uncond,
+    project_guidance,
+    rescale_guidance,
     with_stand_ins,
 )
 
@@ -71,15 +75,47 @@ def test_unit_scales_return_the_instruction_branch_itself():
 @given(text_cfg=scale.filter(lambda s: abs(s - 1) > 1e-2), image_cfg=scale)
 def test_plain_cfg_with_the_effective_uncond_is_dual_guidance(text_cfg, image_cfg):
     e2, e1, e0 = predictions()
-    u = effective_uncond(e1, e0, text_cfg, image_cfg)
-    torch.testing.assert_close(
-        u + text_cfg * (e2 - u), equation(e2, e1, e0, text_cfg, image_cfg), rtol=0, atol=1e-9
-    )
+    guided = equation(e2, e1, e0, text_cfg, image_cfg)
+    u = effective_uncond(guided, e2, text_cfg)
+    torch.testing.assert_close(u + text_cfg * (e2 - u), guided, rtol=0, atol=1e-9)
 
 
 def test_effective_uncond_is_the_image_branch_at_image_cfg_1():
-    _, e1, e0 = predictions()
-    torch.testing.assert_close(effective_uncond(e1, e0, 7.5, 1.0), e1, rtol=0, atol=1e-15)
+    e2, e1, e0 = predictions()
+    guided = equation(e2, e1, e0, 7.5, 1.0)
+    torch.testing.assert_close(effective_uncond(guided, e2, 7.5), e1, rtol=0, atol=1e-12)
+
+
+def test_constant_maps_equal_scalars_to_the_bit():
+    full = predictions(torch.float32)
+    maps = torch.full((1, 1, 5, 3), 7.5), torch.full((2, 1, 5, 3), 1.5)
+    assert torch.equal(combine_guidance(*full, *maps), combine_guidance(*full, 7.5, 1.5))
+
+
+def test_a_branch_is_left_out_only_where_its_weight_is_zero_for_every_pixel():
+    ones = torch.ones(1, 1, 5, 3)
+    half = torch.cat([ones, 1.5 * ones], dim=2)
+    assert branches_needed(7.5 * ones, ones) == (True, True, False)
+    assert branches_needed(7.5, half) == (True, True, True)
+    assert branches_needed(1.5 * ones, 1.5) == (True, False, True)
+
+
+@given(eta=st.floats(0, 1), max_norm=st.floats(0, 50))
+def test_projection_is_that_of_diffusers(eta, max_norm):
+    e2, e1, _ = predictions()
+    expected = normalized_guidance(e2, e1, 7.5 - 1, None, eta, max_norm, True)
+    ours = e2 + (7.5 - 1) * project_guidance(e2 - e1, e2, eta, max_norm)
+    torch.testing.assert_close(ours, expected, rtol=0, atol=1e-9)
+
+
+@given(amount=st.floats(0, 1))
+def test_rescale_is_that_of_diffusers_in_the_space_of_the_noise(amount):
+    e2, e1, e0 = predictions()
+    guided = equation(e2, e1, e0, 7.5, 1.5)
+    expected = rescale_noise_cfg(guided, e2, amount)
+    x, sigma = predictions()[0] * 3, 2.0
+    denoised = rescale_guidance(x - sigma * guided, x - sigma * e2, x, amount)
+    torch.testing.assert_close((x - denoised) / sigma, expected, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -1,0 +1,164 @@
+"""Finer control of the two scales, as one socket."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..samplers.control import Guidance, Schedule
+from .sampling import GuidanceType, check_choice
+
+CURVES = ["constant", "linear", "cosine"]
+SPACES = ["eps", "v"]
+
+
+def schedule_inputs(scale: str, purpose: str) -> list[io.Input]:
+    """The four inputs that say how the scale `scale`_cfg runs."""
+    fraction = {"min": 0.0, "max": 1.0, "step": 0.01}
+    return [
+        io.Float.Input(
+            f"{scale}_start",
+            default=0.0,
+            **fraction,
+            tooltip=f"Where {purpose} guidance begins: 0 the first step, 1 the last.",
+        ),
+        io.Float.Input(
+            f"{scale}_end",
+            default=1.0,
+            **fraction,
+            tooltip=f"Where {purpose} guidance ends. Outside of it {scale}_cfg is 1.",
+        ),
+        io.Combo.Input(
+            f"{scale}_curve",
+            options=CURVES,
+            default="constant",
+            tooltip=f"How {scale}_cfg goes from its full value to its final one.",
+        ),
+        io.Float.Input(
+            f"{scale}_final",
+            default=1.0,
+            min=0.0,
+            max=10.0,
+            step=0.01,
+            tooltip=f"Factor of {scale}_cfg reached at the end by linear and cosine.",
+        ),
+    ]
+
+
+class IP2PGuidance(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="IP2PGuidance",
+            display_name="Guidance (InstructPix2Pix)",
+            category="InstructPix2Pix",
+            description=(
+                "When and where each of the two scales acts, and how hard it may push. "
+                "As it stands it changes nothing."
+            ),
+            inputs=[
+                *schedule_inputs("text", "instruction"),
+                *schedule_inputs("image", "picture"),
+                io.Float.Input(
+                    "rescale",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Takes back contrast that high scales add. 0 off, usual 0.5 to 0.7.",
+                ),
+                io.Combo.Input(
+                    "rescale_space",
+                    options=SPACES,
+                    default="eps",
+                    tooltip="Where contrast is measured: eps as diffusers, v as RescaleCFG.",
+                ),
+                io.Float.Input(
+                    "apg_eta",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip=(
+                        "Share of the instruction's push that merely amplifies what is there. "
+                        "1 off; lower keeps colours from burning at high text_cfg."
+                    ),
+                ),
+                io.Float.Input(
+                    "apg_norm",
+                    default=0.0,
+                    min=0.0,
+                    max=1000.0,
+                    step=0.1,
+                    tooltip="Longest push of the instruction allowed at each step. 0 off.",
+                ),
+                io.Mask.Input(
+                    "region",
+                    optional=True,
+                    tooltip=(
+                        "White is inside. It covers the working picture, whatever its size. "
+                        "Only the two factors below read it."
+                    ),
+                ),
+                io.Float.Input(
+                    "text_outside",
+                    default=1.0,
+                    min=0.0,
+                    max=10.0,
+                    step=0.01,
+                    tooltip="Factor of text_cfg where the region is black. 0: no edit there.",
+                ),
+                io.Float.Input(
+                    "image_outside",
+                    default=1.0,
+                    min=0.0,
+                    max=10.0,
+                    step=0.01,
+                    tooltip="Factor of image_cfg where the region is black.",
+                ),
+            ],
+            outputs=[
+                GuidanceType.Output(
+                    "guidance",
+                    display_name="guidance",
+                    tooltip="Connect to the guidance of IP2PKSampler or IP2PGuider.",
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        rescale: float,
+        rescale_space: Any,
+        apg_eta: float,
+        apg_norm: float,
+        text_outside: float,
+        image_outside: float,
+        region: Tensor | None = None,
+        **schedules: Any,
+    ) -> io.NodeOutput:
+        check_choice("rescale_space", rescale_space, SPACES)
+        outside = {"text": text_outside, "image": image_outside}
+        runs = {}
+        for scale, factor in outside.items():
+            start, end, curve, final = (
+                schedules[f"{scale}_{name}"] for name in ("start", "end", "curve", "final")
+            )
+            check_choice(f"{scale}_curve", curve, CURVES)
+            if start > end:
+                raise ValueError(
+                    f"{scale}_start: {start} lies behind {scale}_end {end}, so {scale}_cfg would "
+                    "never act. Make the start the smaller one."
+                )
+            runs[scale] = Schedule(start, end, curve, final, factor)
+        if region is not None and region.ndim != 3:
+            raise ValueError(
+                f"region: expected a mask of shape (batch, height, width), got "
+                f"{tuple(region.shape)}. Connect a MASK."
+            )
+        return io.NodeOutput(
+            Guidance(runs["text"], runs["image"], rescale, rescale_space, apg_eta, apg_norm, region)
+        )

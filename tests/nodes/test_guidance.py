@@ -1,0 +1,126 @@
+"""Schedules, regions and limits of the two scales, in real sampling."""
+
+import pytest
+import torch
+from instruct_pix2pix.nodes.guidance import IP2PGuidance
+
+# The model and the graphs of the sampler tests.
+from ..samplers.conftest import graph, model  # noqa: F401
+
+DEFAULTS = {
+    "text_start": 0.0,
+    "text_end": 1.0,
+    "text_curve": "constant",
+    "text_final": 1.0,
+    "image_start": 0.0,
+    "image_end": 1.0,
+    "image_curve": "constant",
+    "image_final": 1.0,
+    "rescale": 0.0,
+    "rescale_space": "eps",
+    "apg_eta": 1.0,
+    "apg_norm": 0.0,
+    "text_outside": 1.0,
+    "image_outside": 1.0,
+}
+
+
+def guidance(**changes):
+    return IP2PGuidance.execute(**(DEFAULTS | changes))[0]
+
+
+def half_region():
+    region = torch.zeros(1, 64, 64)
+    region[..., :32] = 1
+    return region
+
+
+@pytest.mark.parametrize("sampler_name", ["euler", "dpmpp_2m", "euler_ancestral_cfg_pp", "heun"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_the_defaults_change_nothing(model, graph, sampler_name, batch):  # noqa: F811
+    source = graph.source(batch)
+    wired = graph.edit(model, source, sampler_name=sampler_name, guidance=guidance())
+    assert torch.equal(wired, graph.edit(model, source, sampler_name=sampler_name))
+
+
+def test_a_white_region_changes_nothing_to_the_bit(model, graph):  # noqa: F811
+    changed = guidance(region=torch.ones(1, 64, 64), text_outside=0.0, image_outside=2.0)
+    wired = graph.edit(model, graph.source(), guidance=changed)
+    assert torch.equal(wired, graph.edit(model, graph.source()))
+
+
+def test_a_black_region_is_another_pair_of_scales(model, graph):  # noqa: F811
+    changed = guidance(region=torch.zeros(1, 64, 64), text_outside=0.5, image_outside=2.0)
+    wired = graph.edit(model, graph.source(), 8.0, 1.5, guidance=changed)
+    assert torch.equal(wired, graph.edit(model, graph.source(), 4.0, 3.0))
+
+
+def test_a_region_steers_its_own_half(model, graph):  # noqa: F811
+    """A network sees all of the picture, so only the first step's difference is local."""
+    changed = guidance(region=half_region(), text_outside=0.0)
+    wired = graph.edit(model, graph.source(), steps=1, guidance=changed)
+    inside = graph.edit(model, graph.source(), 7.5, steps=1)
+    outside = graph.edit(model, graph.source(), 0.0, steps=1)
+    assert torch.equal(wired[..., :4], inside[..., :4])
+    torch.testing.assert_close(wired[..., 4:], outside[..., 4:], rtol=1e-5, atol=1e-2)
+
+
+def branch_counts(model):  # noqa: F811
+    counts = []
+
+    def wrapper(apply_model, args):
+        counts.append(len(args["cond_or_uncond"]))
+        return apply_model(args["input"], args["timestep"], **args["c"])
+
+    patched = model.clone()
+    patched.set_model_unet_function_wrapper(wrapper)
+    return patched, counts
+
+
+@pytest.mark.parametrize(
+    "changes, expected",
+    [
+        ({"image_start": 0.5}, [2, 2, 3, 3, 3]),
+        ({"text_end": 0.5, "image_end": 0.5}, [3, 3, 3, 1, 1]),
+        ({"text_curve": "linear", "text_final": 0.0, "image_end": 0.0}, [3, 2, 2, 2, 1]),
+    ],
+)
+def test_schedules_drop_branches_by_themselves(model, graph, changes, expected):  # noqa: F811
+    patched, counts = branch_counts(model)
+    graph.edit(patched, graph.source(), steps=5, guidance=guidance(**changes))
+    assert counts == expected
+
+
+@pytest.mark.parametrize("curve, expected", [("linear", [8, 6, 4, 2, 0]), ("cosine", None)])
+def test_curves_run_from_full_to_final(curve, expected):
+    scales = guidance(text_curve=curve, text_final=0.0)
+    values = [scales.scales(8.0, 1.5, step / 4, torch.zeros(1, 4, 2, 2))[0] for step in range(5)]
+    expected = expected or [8, 4 + 8**0.5, 4, 4 - 8**0.5, 0]
+    assert values == pytest.approx(expected, abs=1e-12)
+
+
+def test_rescale_and_projection_change_the_edit(model, graph):  # noqa: F811
+    plain = graph.edit(model, graph.source())
+    for changes in ({"rescale": 0.7}, {"rescale": 0.7, "rescale_space": "v"}, {"apg_eta": 0.0}):
+        changed = graph.edit(model, graph.source(), guidance=guidance(**changes))
+        assert changed.std() < plain.std(), changes
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"text_start": 0.8, "text_end": 0.2}, "text_start: 0.8 lies behind text_end 0.2"),
+        ({"image_curve": "wavy"}, "image_curve: got 'wavy'; choose one of constant"),
+        ({"rescale_space": "x"}, "rescale_space: got 'x'"),
+        ({"region": torch.ones(8, 8)}, r"region: expected .* got \(8, 8\)"),
+    ],
+)
+def test_bad_settings_are_named(changes, message):
+    with pytest.raises(ValueError, match=message):
+        guidance(**changes)
+
+
+def test_regions_that_do_not_fit_the_batch_are_named(model, graph):  # noqa: F811
+    changed = guidance(region=torch.ones(2, 8, 8), text_outside=0.0)
+    with pytest.raises(ValueError, match="region: 2 masks for a batch of 3"):
+        graph.edit(model, graph.source(3), guidance=changed)
