@@ -20,6 +20,7 @@ async def comfy_entrypoint() -> ComfyExtension:
     from .nodes.guidance import IP2PGuidance
     from .nodes.loading import IP2PLoadCheckpoint
     from .nodes.pictures import IP2PEncodeSource, IP2PRestore, IP2PSampleImage
+    from .nodes.presets import IP2PPreset
     from .nodes.sampling import IP2PGuider, IP2PKSampler
     from .nodes.text import IP2PEncodeInstruction
 
@@ -34,6 +35,7 @@ async def comfy_entrypoint() -> ComfyExtension:
                 IP2PGuidance,
                 IP2PRestore,
                 IP2PSampleImage,
+                IP2PPreset,
             ]
 
     return InstructPix2Pix()
