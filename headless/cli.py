@@ -392,7 +392,11 @@ def main() -> None:
         if "--json" in sys.argv:
             kind = type(error).__name__
             print(json.dumps({"error": {"kind": kind, "message": str(error)}}, indent=2))
-        errors.print(f"[red]{type(error).__name__}[/red]: {escape(str(error))}", highlight=False)
+        errors.print(
+            f"[red]{type(error).__name__}[/red]: {escape(str(error))}",
+            highlight=False,
+            soft_wrap=True,
+        )
         sys.exit(error.exit_code)
 
 

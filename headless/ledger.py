@@ -119,10 +119,10 @@ class Ledger:
                     [row.image, row.instruction, row.mask, row.parameters, row.settings],
                     sort_keys=True,
                 )
+                told_apart = row.output if row.named else ""
                 if row.problem:
-                    spec = json.dumps([f"row {row.number}", row.problem, "", {}, {}])
-                given = row.output if row.named else ""
-                ident = hashlib.sha256(f"{spec}\0{given}".encode()).digest()[:16]
+                    told_apart = f"{row.number}\0{row.problem}"
+                ident = hashlib.sha256(f"{spec}\0{told_apart}".encode()).digest()[:16]
                 known = self._execute("SELECT * FROM rows WHERE ident = ?", ident).fetchone()
                 if known and known["plan"] == plan:
                     repeats += 1

@@ -1,4 +1,4 @@
-"""A server may answer anything: the client ends with one of its own errors, and writes nowhere else.
+"""A server may answer anything: the client ends with an error of its own, and writes nowhere else.
 
 The server here is a real HTTP server whose answers the tests choose.
 """
