@@ -53,13 +53,14 @@ lint: $(VENV)/.packages ## ruff and mypy
 	@$(RUN)/mypy
 
 mini: setup ## train the built-in model
-	@$(RUN)/python -m mini.train
+	@$(RUN)/python -P -m instruct_pix2pix.mini.train
 
 mini-eval: setup ## measure the built-in model
-	@$(RUN)/python -m mini.evaluate
+	@PYTHONPATH=$(COMFYUI) $(RUN)/python -P -m instruct_pix2pix.mini.evaluate
 
 bench: setup ## measure against core and diffusers
-	@$(RUN)/python -m benchmarks
+	@for program in benchmarks/*.py; do \
+	PYTHONPATH=$(COMFYUI) $(RUN)/python $$program || exit 1; done
 
 lock: $(CURDIR)/.venv/bin/uv .comfyui/main.py ## pin the newest versions anew
 	@$(LOCK) --universal --python-version 3.11 requirements/uv.in -o requirements/uv.txt

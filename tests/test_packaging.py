@@ -159,7 +159,7 @@ def test_archive_holds_what_users_need_and_no_more(archive: zipfile.ZipFile) -> 
     assert set(tracked.stdout.splitlines()) <= names
 
 
-def test_every_node_is_in_the_menu(server: Server) -> None:
+def test_every_node_is_in_the_menu(server: Server, checkout: Path) -> None:
     """Under its class name, which the scanners of the registry take for its id."""
     shown = {
         name
@@ -168,7 +168,7 @@ def test_every_node_is_in_the_menu(server: Server) -> None:
     }
     written = {
         node.name
-        for path in (ROOT / "nodes").rglob("*.py")
+        for path in (checkout / "nodes").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.ClassDef) and "io.ComfyNode" in map(ast.unparse, node.bases)
     }
@@ -176,14 +176,14 @@ def test_every_node_is_in_the_menu(server: Server) -> None:
     assert shown >= CONTRACT
 
 
-def test_every_node_has_its_help_page(server: Server) -> None:
-    for page in sorted((ROOT / "nodes" / "web" / "docs").glob("*.md")):
+def test_every_help_page_is_served(server: Server, checkout: Path) -> None:
+    for page in sorted((checkout / "nodes" / "web" / "docs").glob("*.md")):
         assert server.get(f"/extensions/{PACK}/docs/{page.name}") == page.read_bytes()
 
 
-def test_templates_are_in_the_browser(server: Server) -> None:
+def test_templates_are_in_the_browser(server: Server, checkout: Path) -> None:
     templates: dict[str, Any] = json.loads(server.get("/api/workflow_templates"))
-    titles = {path.stem for path in (ROOT / "workflows").glob("*.json")}
+    titles = {path.stem for path in (checkout / "workflows").glob("*.json")}
     assert set(templates.get(PACK, [])) == titles
     for title in titles:
         picture = server.get(f"/api/workflow_templates/{PACK}/{title}.jpg")
@@ -207,7 +207,10 @@ def test_wheel_holds_the_command_line_and_the_data(
 
 def test_command_line_needs_no_torch(tmp_path: Path, home: Path) -> None:
     """As on a laptop; test_imports.py holds it to the modules that its own requirements bring."""
-    missing = "import sys; sys.modules.update(comfy=None, numpy=None, torch=None)"
-    code = f"{missing}; from instruct_pix2pix.headless.cli import main; main(['--help'])"
-    said = run(sys.executable, "-c", code, cwd=tmp_path, home=home)
-    assert said == run(Path(sys.executable).with_name("ip2p"), "--help", cwd=tmp_path, home=home)
+    code = (
+        "import sys; sys.modules.update(comfy=None, numpy=None, torch=None); sys.argv[0] = 'ip2p'; "
+        "from instruct_pix2pix.headless.cli import main; main()"
+    )
+    said = run(sys.executable, "-c", code, "--help", cwd=tmp_path, home=home)
+    program = Path(sys.executable).with_name("ip2p")
+    assert said == run(program, "--help", cwd=tmp_path, home=home)
