@@ -7,32 +7,43 @@ cannot be written; 130 stopped with Ctrl-C.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from .batch import Batch, Endpoint, reconcile
-from .client import Client
 from .demo import demo as run_demo
+from .doctor import Finding, examine, traps
 from .errors import InputError, IP2PError
 from .files import PICTURES, slug
 from .ledger import Ledger
 from .manifest import default_name, read_rows
+from .options import (
+    Address,
+    CAOption,
+    HeaderOption,
+    InsecureOption,
+    JsonOption,
+    ServerOption,
+    SetOption,
+    TimeoutOption,
+    finish,
+    gather,
+    pairs,
+    report,
+)
 from .progress import View
 from .results import write_contact, write_results
-from .server import PrivateServer
+from .server import find_comfyui
 from .server import serve as run_serve
 from .workflow import MINI, load_prompt, patched, with_image
 
@@ -44,109 +55,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 errors = Console(stderr=True)
-T = TypeVar("T")
-
-ServerOption = Annotated[
-    str | None,
-    typer.Option("--server", help="A running ComfyUI. Without it a private one is started."),
-]
-HeaderOption = Annotated[
-    list[str] | None,
-    typer.Option("--header", help='Sent with every request, such as "Authorization: Bearer X".'),
-]
-InsecureOption = Annotated[
-    bool, typer.Option("--insecure", help="Accept any TLS certificate of the server.")
-]
-CAOption = Annotated[
-    Path | None, typer.Option("--ca", help="The CA file that signed the server's certificate.")
-]
-TimeoutOption = Annotated[
-    float | None, typer.Option(help="Seconds that one job may take. No limit by default.")
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", help='Any input of the workflow: "Sampler.scheduler=karras".'),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")]
-
-
-@dataclass(frozen=True)
-class Address:
-    """Which server, and how to speak to it."""
-
-    server: str | None = None
-    header: list[str] | None = None
-    insecure: bool = False
-    ca: Path | None = None
-    timeout: float | None = None
-
-    def options(self) -> dict[str, Any]:
-        """The arguments of `Client`."""
-        headers = {}
-        for line in self.header or []:
-            name, colon, value = line.partition(":")
-            if not colon or not name.strip():
-                raise InputError(f"--header {name!r}: expected the form 'Name: value'")
-            headers[name.strip()] = value.strip()
-        verify = False if self.insecure else str(self.ca) if self.ca else True
-        return {"headers": headers, "verify": verify, "timeout": self.timeout}
-
-    @asynccontextmanager
-    async def client(self, view: View, **options: Any) -> AsyncIterator[Client]:
-        """A client of the named server, or of a private one that lives as long as the client."""
-        async with AsyncExitStack() as stack:
-            url = self.server
-            if url is None:
-                private = PrivateServer()
-                line = view.line("ComfyUI", f"starting {private.installation.tree}")
-                url = (await stack.enter_async_context(private)).url
-                view.done(line, "ready")
-            client = Client(url, **{**self.options(), **options})
-            yield await stack.enter_async_context(client)
-
-
-def finish(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end. SIGTERM, like Ctrl-C, first stops what was started."""
-
-    async def watched() -> T:
-        task = asyncio.ensure_future(work)
-        if sys.platform != "win32":
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        return await task
-
-    try:
-        return asyncio.run(watched())
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-    except asyncio.CancelledError:
-        raise typer.Exit(143) from None
-
-
-def pairs(options: list[str] | None) -> dict[str, str]:
-    """Options of the form "name=value"."""
-    found = {}
-    for option in options or []:
-        name, equals, value = option.partition("=")
-        if not equals or not name.strip():
-            raise InputError(f"{option!r}: expected the form name=value")
-        found[name.strip()] = value
-    return found
-
-
-async def gather(*work: Coroutine[Any, Any, T]) -> list[T]:
-    """Run side by side; when one fails, stop the others first."""
-    tasks = [asyncio.ensure_future(one) for one in work]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def report(as_json: bool, value: dict[str, Any], text: str) -> None:
-    """The result on standard output: for a script, or for a person."""
-    print(json.dumps(value, indent=2) if as_json else text)
 
 
 @app.command()
@@ -367,6 +275,35 @@ def batch(
     lines = [f"{many} {state}" for state, many in sorted(counts.items())]
     report(as_json, value, "\n".join([", ".join(lines) or "no rows", *first, str(output)]))
     if counts.get("failed"):
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    workflow: Annotated[
+        Path | None, typer.Argument(help="A workflow in the API format to look at too.")
+    ] = None,
+    server: ServerOption = None,
+    header: HeaderOption = None,
+    insecure: InsecureOption = False,
+    ca: CAOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether ComfyUI, the pack, the checkpoints and a workflow are well; else exit with 1."""
+    address = Address(server, header, insecure, ca)
+    findings = list(traps(load_prompt(workflow))) if workflow else []
+
+    async def work() -> list[Finding]:
+        with View(as_json) as view:
+            async with address.client(view) as client:
+                tree = None if server else find_comfyui().tree
+                return await examine(client, tree) + findings
+
+    found = finish(work())
+    signs = {True: "ok  ", False: "BAD ", None: "note"}
+    lines = [f"{signs[f.good]}  {f.what}: {f.message}" for f in found]
+    report(as_json, {"findings": [asdict(f) for f in found]}, "\n".join(lines))
+    if any(f.good is False for f in found):
         raise typer.Exit(1)
 
 

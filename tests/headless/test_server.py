@@ -40,7 +40,7 @@ from pathlib import Path
 pack = types.ModuleType("instruct_pix2pix")
 pack.__path__ = [sys.argv[1]]
 sys.modules["instruct_pix2pix"] = pack
-from instruct_pix2pix.headless.cli import finish
+from instruct_pix2pix.headless.options import finish
 from instruct_pix2pix.headless.server import Installation, PrivateServer
 
 async def own():

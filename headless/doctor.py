@@ -1,0 +1,174 @@
+"""Looks at a ComfyUI, its checkpoints and a workflow, and says what to change."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .client import Client
+from .protocol import Prompt, title_of
+from .workflow import MINI
+
+MAX_HEADER = 64 << 20
+FIRST_CONV = (
+    "model.diffusion_model.input_blocks.0.0.weight",
+    "model_ema.diffusion_modelinput_blocks00weight",
+)
+OTHER_MODELS = {4: "a text-to-image model", 9: "an inpainting model"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at. `good` is False for what must change, None for what should be known."""
+
+    what: str
+    good: bool | None
+    message: str
+
+
+async def examine(client: Client, tree: Path | None) -> list[Finding]:
+    """Is the server well, has it the pack, and which checkpoints can it edit with?
+
+    tree  ComfyUI's folder where the server is on this machine, so that files can be looked into
+    """
+    stats = await client.ready()
+    system = stats["system"]
+    devices = stats.get("devices")
+    names = [str(d.get("name")) for d in devices] if isinstance(devices, list) else []
+    findings = [
+        Finding(
+            "server",
+            True,
+            f"ComfyUI {system.get('comfyui_version')} at {client.server.url} on {', '.join(names)}",
+        )
+    ]
+    loader = (await client.server.object_info("IP2PLoadCheckpoint")).get("IP2PLoadCheckpoint")
+    if not isinstance(loader, dict):
+        message = "the server has not loaded this pack; put it into custom_nodes and restart"
+        return [*findings, Finding("pack", False, message)]
+    findings.append(Finding("pack", True, "loaded"))
+    choices = options(loader, "checkpoint")
+    if MINI not in choices:
+        findings.append(Finding("built-in model", False, f"{MINI} is not offered"))
+    for name in choices:
+        if name != MINI:
+            findings.append(checkpoint(name, tree))
+    if choices in ([], [MINI]):
+        message = "only the built-in model; put others into ComfyUI's models/checkpoints"
+        findings.append(Finding("checkpoints", None, message))
+    return findings
+
+
+def options(node: dict[str, Any], name: str) -> list[str]:
+    """The choices of a combo in /object_info, in the old form or the new."""
+    try:
+        kind, *rest = node["input"]["required"][name]
+        found = kind if isinstance(kind, list) else rest[0]["options"]
+        return [str(choice) for choice in found]
+    except (KeyError, IndexError, TypeError, ValueError):
+        return []
+
+
+def checkpoint(name: str, tree: Path | None) -> Finding:
+    """Whether a checkpoint edits by instruction: its UNet takes 8 channels then."""
+    what = f"checkpoint {name}"
+    if tree is None:
+        return Finding(what, None, "on another machine; not looked into")
+    found = [tree / "models" / kind / name for kind in ("checkpoints", "diffusers")]
+    path = next((p for p in found if p.exists()), None)
+    if path is None:
+        return Finding(what, None, "in another folder; not looked into")
+    try:
+        channels = input_channels(path)
+    except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+        return Finding(what, False, f"cannot be read ({error}); download it again")
+    if channels == 8:
+        return Finding(what, True, "InstructPix2Pix")
+    if channels is None:
+        return Finding(what, None, "its format does not tell without loading it")
+    other = OTHER_MODELS.get(channels, "another kind of model")
+    return Finding(what, None, f"{other} ({channels} channels); IP2P has 8. Load it elsewhere")
+
+
+def input_channels(path: Path) -> int | None:
+    """Channels that a checkpoint's UNet takes, from its header or config alone; None if unknown."""
+    if path.is_dir():
+        config = json.loads((path / "unet" / "config.json").read_text(encoding="utf-8"))
+        return int(config["in_channels"])
+    if path.suffix != ".safetensors":
+        return None
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        if length > MAX_HEADER:
+            raise ValueError("its header is larger than any real one")
+        header = json.loads(file.read(length))
+    for name in FIRST_CONV:
+        if name in header:
+            return int(header[name]["shape"][1])
+    return None
+
+
+def traps(prompt: Prompt) -> Iterator[Finding]:
+    """What people wire wrong with InstructPix2Pix, found in a workflow in the API format."""
+    for key, described in prompt.items():
+        kind, inputs = described["class_type"], described.get("inputs", {})
+        title = title_of(prompt, key)
+        if kind == "DualCFGGuider":
+            if source(prompt, inputs.get("negative")) == "InstructPixToPixConditioning":
+                message = (
+                    "its negative carries the picture, so the picture's scale does nothing; "
+                    "connect a plain CLIPTextEncode"
+                )
+                yield Finding(title, False, message)
+            text, image = inputs.get("cfg_conds"), inputs.get("cfg_cond2_negative")
+            if isinstance(image, (int, float)) and image > 3:
+                message = (
+                    f"guidance {text}/{image}: so high an image scale only copies; use 7.5/1.5"
+                )
+                yield Finding(title, False, message)
+        elif kind in ("KSampler", "KSamplerAdvanced", "CFGGuider"):
+            if source(prompt, inputs.get("positive")) == "InstructPixToPixConditioning":
+                message = "has one scale for both text and picture; use IP2PKSampler"
+                yield Finding(title, False, message)
+        elif kind == "SetLatentNoiseMask":
+            link = inputs.get("samples")
+            if source(prompt, link) == "InstructPixToPixConditioning":
+                message = (
+                    "masks a latent of zeros, which leaves grey outside the mask; "
+                    "give the mask to IP2PEncodeSource"
+                )
+                yield Finding(title, False, message)
+        elif kind == "IP2PKSampler":
+            image = inputs.get("image_cfg")
+            if isinstance(image, (int, float)) and image > 3:
+                message = f"image_cfg {image}: so high only copies the picture; 1.2 to 2 is usual"
+                yield Finding(title, False, message)
+        elif kind == "IP2PEncodeSource":
+            if inputs.get("fit") == "keep size":
+                message = "keep size: far from the training size, edits get weak or doubled"
+                yield Finding(title, None, message)
+            elif not isinstance(inputs.get("resolution"), list):
+                message = "connect the loader's resolution, so that it fits every checkpoint"
+                yield Finding(title, None, message)
+        elif kind == "InstructPixToPixConditioning":
+            yield from far_from_training(prompt, title, inputs.get("pixels"))
+
+
+def source(prompt: Prompt, link: Any) -> str | None:
+    """The class of the node that a link comes from."""
+    return prompt.get(str(link[0]), {}).get("class_type") if isinstance(link, list) else None
+
+
+def far_from_training(prompt: Prompt, title: str, link: Any) -> Iterator[Finding]:
+    if source(prompt, link) not in ("ImageScale", "ImageResizeKJ"):
+        return
+    inputs = prompt[str(link[0])].get("inputs", {})
+    sides = [s for s in (inputs.get("width"), inputs.get("height")) if isinstance(s, int) and s]
+    if sides and not 384 <= min(sides) <= 768:
+        size = " x ".join(map(str, sides))
+        message = f"works at {size}; the models were trained at 512, so edits will be poor"
+        yield Finding(title, False, message)
