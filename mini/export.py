@@ -122,6 +122,10 @@ def vae_to_ldm(weights: Weights, mean: Tensor, scale: Tensor) -> Weights:
             change = "downsample" if side == "encoder" else "upsample"
             ldm.update(take(weights, f"{source}.{change}rs.0.conv", f"{target}.{change}.conv"))
 
+    for level in range(levels):
+        ldm.update(idle_block(f"encoder.down.{level}.block.0", VAE_DDCONFIG["ch"]))
+        ldm.update(idle_block(f"decoder.up.{level}.block.1", VAE_DDCONFIG["ch"]))
+
     shift = mean.flatten()
     ldm["quant_conv.weight"] = weights["quant_conv.weight"].clone()
     ldm["quant_conv.bias"] = weights["quant_conv.bias"].clone()
@@ -136,9 +140,25 @@ def vae_to_ldm(weights: Weights, mean: Tensor, scale: Tensor) -> Weights:
     return ldm
 
 
+def idle_block(name: str, width: int) -> Weights:
+    """A residual block that adds nothing to its input.
+
+    The trained first stage has none at its full sizes, for speed; loaders tell the number of
+    levels and their widths by the encoder's first blocks.
+    """
+    block: Weights = {}
+    for index in (1, 2):
+        block[f"{name}.norm{index}.weight"] = torch.ones(width)
+        block[f"{name}.norm{index}.bias"] = torch.zeros(width)
+        block[f"{name}.conv{index}.weight"] = torch.zeros(width, width, 3, 3)
+        block[f"{name}.conv{index}.bias"] = torch.zeros(width)
+    return block
+
+
 def text_to_ldm(weights: Weights, used: list[int]) -> Weights:
     """All of CLIP's tokens again: a row for each, zeros for those that training never met."""
-    ldm = dict(weights)
+    # The first word of the names is there or not, by the version of transformers.
+    ldm = {"text_model." + key.removeprefix("text_model."): v for key, v in weights.items()}
     name = "text_model.embeddings.token_embedding.weight"
     table = torch.zeros(CLIP_CONFIG["vocab_size"], CLIP_CONFIG["hidden_size"])
     table[used] = ldm[name][: len(used)]
@@ -161,7 +181,7 @@ def export(path: Path, unet: Weights, vae: Weights, text: Weights, recipe: dict[
     }
     architecture = {
         "resolution": RESOLUTION,
-        "vae_ddconfig": VAE_DDCONFIG,
+        "vae_ddconfig": VAE_DDCONFIG | {"num_res_blocks": 1},
         "clip_config": CLIP_CONFIG,
     }
     metadata = {

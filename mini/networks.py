@@ -26,10 +26,10 @@ VAE_DDCONFIG = {
     "dropout": 0.0,
 }
 
-# CLIP's text model, narrow, with CLIP's own tokens.
+# CLIP's text model with CLIP's own tokens; its table of them is a fourth of the file.
 CLIP_CONFIG = {
-    "hidden_size": 128,
-    "intermediate_size": 384,
+    "hidden_size": 64,
+    "intermediate_size": 256,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "max_position_embeddings": 77,
@@ -40,7 +40,7 @@ CLIP_CONFIG = {
 
 # Channels at 16 x 16, 8 x 8 and 4 x 4, and whether there is attention: at 16 x 16 it would take
 # as long as all the rest.
-UNET_LEVELS = ((64, False), (128, True), (192, True))
+UNET_LEVELS = ((64, False), (128, True), (128, True))
 UNET_RES_BLOCKS = 1
 # The inference class of SD 1.x has 8 heads at every width.
 UNET_HEADS = 8

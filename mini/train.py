@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from .train_unet import encode_scenes, train_unet
+from .scenes import VERSION
+from .train_unet import encode_scenes, export_model, train_unet
 from .train_vae import train_vae
 
 STAGES = ["sketch", "vae", "latents", "unet", "export"]
@@ -23,6 +24,7 @@ def main() -> None:
     parser.add_argument("--sketch-minutes", type=float, default=14)
     parser.add_argument("--vae-minutes", type=float, default=10)
     parser.add_argument("--unet-minutes", type=float, default=60)
+    parser.add_argument("--output", type=Path, default=Path("mini/ip2p-mini.safetensors"))
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -36,6 +38,8 @@ def main() -> None:
         encode_scenes(folder, workers)
     if "unet" in arguments.stages:
         train_unet(folder, arguments.unet_minutes, workers)
+    if "export" in arguments.stages:
+        export_model(folder, arguments.output, {"seed": 0, "scenes": VERSION})
 
 
 if __name__ == "__main__":

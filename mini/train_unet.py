@@ -1,5 +1,6 @@
 """The edit itself: the UNet and the text encoder, trained together on the encoded scenes."""
 
+import json
 import logging
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
 from .data import FIRST_TRAINING_SEED, Pairs, groups
+from .export import export, text_to_ldm, unet_to_ldm, vae_to_ldm
 from .networks import (
     CLIP_CONFIG,
     LATENT_SCALE,
@@ -138,11 +140,31 @@ def edit_loss(
     return (loss_weights((1 / alpha.flatten() - 1).sqrt()) * errors).mean()
 
 
+def export_model(folder: Path, path: Path, recipe: dict[str, object]) -> None:
+    """Write the averaged weights and the first stage to `path`."""
+    used = json.loads((folder / "vocabulary.json").read_text())
+    state = torch.load(folder / "unet.pt", weights_only=True)
+    networks = build_networks(len(used) + 1)
+    networks.load_state_dict(state["parts"]["networks"])
+    average = EMAModel(networks.parameters())
+    average.load_state_dict(state["parts"]["average"])
+    average.copy_to(networks.parameters())
+    latents = torch.load(folder / "latents.pt", weights_only=True)
+    export(
+        path,
+        unet_to_ldm(networks["unet"].state_dict()),
+        vae_to_ldm(load_vae(folder).state_dict(), latents["mean"], latents["scale"]),
+        text_to_ldm(networks["text"].state_dict(), used),
+        recipe | {"steps": state["step"], "minutes": round(state["spent"] / 60, 1)},
+    )
+
+
 def train_unet(folder: Path, minutes: float, workers: int, seed: int = 0) -> None:
     torch.manual_seed(seed)
     pairs = Pairs(groups(PORTRAITS, LANDSCAPES, FIRST_TRAINING_SEED))
     vocabulary = build_vocabulary(pairs)
     latents = torch.load(folder / "latents.pt", weights_only=True)["latents"]
+    (folder / "vocabulary.json").write_text(json.dumps(vocabulary.used))
     networks = build_networks(len(vocabulary))
     optimizer = torch.optim.AdamW(
         [

@@ -1,0 +1,252 @@
+"""Measure ip2p-mini through the pack's nodes in ComfyUI: `python -m mini.evaluate`.
+
+On held-out scenes and held-out wordings; we draw the scenes, so every right answer is known.
+An edit counts as right when, of the drawings of its scene with every value that the edited
+attributes can take, the asked one is the nearest to the result.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from .drawing import stream
+from .instructions import FAMILIES, Edit, sample_edit
+from .scenes import Scene, render, sample_scene, values
+
+# (pictures uint8 [n, h, w, 3], instructions, seed) -> pictures uint8 [n, h, w, 3]
+Editor = Callable[[np.ndarray, list[str], int], np.ndarray]
+
+BUILT_IN = Path(__file__).with_name("ip2p-mini.safetensors")
+RESULT = Path(__file__).with_name("evaluation.md")
+FIRST_SEED = 1000
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Editing:
+    """The pack's nodes around one checkpoint."""
+
+    edit: Editor
+    round_trip: Callable[[np.ndarray], np.ndarray]
+    side: int
+
+
+def held_out_edits(family: str, count: int) -> list[Edit]:
+    """Edits in held-out words of scenes that the training never saw."""
+    kinds = {"hair": ["portrait"], "clothes": ["portrait"], "weather": ["landscape"]}
+    edits = []
+    for index in range(count):
+        seed = FIRST_SEED + index
+        options = kinds.get(family, ["portrait", "landscape"])
+        source = sample_scene(seed, options[index % len(options)])
+        edits.append(sample_edit(source, family, stream(seed, f"edit {family}"), held_out=True))
+    return edits
+
+
+def candidates(edit: Edit) -> list[Scene]:
+    """The source scene with every value of the attributes that the family edits."""
+    names = {
+        "hair": ("hair_color",),
+        "clothes": ("garment", "garment_color"),
+        "weather": ("weather",),
+    }[edit.family]
+    options = product(*(values(name) for name in names))
+    return [replace(edit.source, **dict(zip(names, choice, strict=True))) for choice in options]
+
+
+def nearest(edit: Edit, picture: np.ndarray) -> Scene:
+    """The candidate whose drawing has the least squared distance to the picture."""
+    scenes = candidates(edit)
+    drawings = np.stack([render(scene, len(picture)) for scene in scenes]).astype(np.float32)
+    distances = ((drawings - picture) ** 2).mean((1, 2, 3))
+    return scenes[int(distances.argmin())]
+
+
+def psnr(a: np.ndarray, b: np.ndarray, where: np.ndarray | None = None) -> float:
+    """Decibels between uint8 pictures, of the pixels of the mask only where there is one."""
+    error = (a.astype(np.float64) - b) ** 2
+    mean = error[where].mean() if where is not None else error.mean()
+    return float(10 * np.log10(255**2 / max(mean, 1e-9)))
+
+
+def load_editing(
+    checkpoint: Path,
+    steps: int = 20,
+    text_cfg: float = 7.5,
+    image_cfg: float = 1.5,
+) -> Editing:
+    """The way through the nodes that a graph takes, in batches of pictures."""
+    # The pack by the name that pip gives it: this file runs as `mini`, beside the other folders.
+    loading = importlib.import_module("instruct_pix2pix.checkpoints.loading")
+    pictures = importlib.import_module("instruct_pix2pix.nodes.pictures")
+    sampling = importlib.import_module("instruct_pix2pix.nodes.sampling")
+    text = importlib.import_module("instruct_pix2pix.nodes.text")
+    loaded = loading.load_checkpoint(checkpoint)
+
+    def encode(images: np.ndarray) -> dict:
+        tensor = torch.from_numpy(images).float() / 255
+        resolution = loaded.resolution
+        return pictures.IP2PEncodeSource.execute(
+            tensor, loaded.vae, "training size", resolution
+        ).args[0]
+
+    def decode(latent: dict) -> np.ndarray:
+        decoded = loaded.vae.decode(latent["samples"])
+        return (decoded.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+
+    def edit(images: np.ndarray, instructions: list[str], seed: int) -> np.ndarray:
+        encoded = [
+            text.IP2PEncodeInstruction.execute(loaded.clip, words, "", "plain").args
+            for words in instructions
+        ]
+        asked, negative = ([row[i][0][0] for row in encoded] for i in range(2))
+        latent = sampling.IP2PKSampler.execute(
+            loaded.model,
+            [[torch.cat(asked), {}]],
+            [[torch.cat(negative), {}]],
+            encode(images),
+            seed,
+            steps,
+            text_cfg,
+            image_cfg,
+            "euler_ancestral",
+            "normal",
+            1.0,
+            "comfyui",
+        ).args[0]
+        return decode(latent)
+
+    return Editing(edit, lambda images: decode(encode(images)), loaded.resolution)
+
+
+@dataclass(frozen=True)
+class Score:
+    """The means of one family; decibels outside what the edit may change, or of all for none."""
+
+    family: str
+    count: int
+    accuracy: float | None
+    unedited_accuracy: float | None
+    preserved: float
+    round_trip: float
+    seconds: float
+
+
+def run_edits(editing: Editing, edits: list[Edit]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The sources, their edits and their round trips through the first stage."""
+    sources = np.stack([render(edit.source, editing.side) for edit in edits])
+    results, plain = [], []
+    for start in range(0, len(edits), BATCH):
+        batch = sources[start : start + BATCH]
+        words = [edit.instruction for edit in edits[start : start + BATCH]]
+        results.append(editing.edit(batch, words, start))
+        plain.append(editing.round_trip(batch))
+    return sources, np.concatenate(results), np.concatenate(plain)
+
+
+def score(editing: Editing, family: str, edits: list[Edit]) -> Score:
+    start = time.monotonic()
+    sources, results, plain = run_edits(editing, edits)
+    seconds = (time.monotonic() - start) / len(edits)
+    right, unedited, kept, through = [], [], [], []
+    for edit, source, result, decoded in zip(edits, sources, results, plain, strict=True):
+        outside = None
+        if family != "none":
+            right.append(nearest(edit, result) == edit.target)
+            unedited.append(nearest(edit, source) == edit.target)
+            target = render(edit.target, editing.side)
+            outside = (target == source).all(-1)
+        if family != "weather":
+            kept.append(psnr(result, source, outside))
+            through.append(psnr(decoded, source, outside))
+    return Score(
+        family,
+        len(edits),
+        float(np.mean(right)) if right else None,
+        float(np.mean(unedited)) if unedited else None,
+        float(np.mean(kept)) if kept else float("nan"),
+        float(np.mean(through)) if through else float("nan"),
+        seconds,
+    )
+
+
+def sheet(editing: Editing, edits: list[Edit]) -> np.ndarray:
+    """Pictures in rows: the sources, the edits, the right answers."""
+    sources, results, _ = run_edits(editing, edits)
+    truths = [render(edit.target, editing.side) for edit in edits]
+    return np.concatenate([np.concatenate(list(row), 1) for row in (sources, results, truths)])
+
+
+def markdown(scores: list[Score], heading: str) -> str:
+    """The committed table."""
+
+    def share(value: float | None) -> str:
+        return "-" if value is None else f"{value:.1%}"
+
+    def decibels(value: float) -> str:
+        return "-" if np.isnan(value) else f"{value:.1f}"
+
+    rows = [
+        f"| {s.family} | {s.count} | {share(s.accuracy)} | {share(s.unedited_accuracy)} "
+        f"| {decibels(s.preserved)} | {decibels(s.round_trip)} | {s.seconds:.2f} |"
+        for s in scores
+    ]
+    return "\n".join(
+        [
+            "# ip2p-mini, measured",
+            "",
+            heading,
+            "",
+            "| edit | scenes | right | right if nothing is done | PSNR outside the edit, dB "
+            "| the same after the first stage alone, dB | seconds an edit |",
+            "| --- | --- | --- | --- | --- | --- | --- |",
+            *rows,
+            "",
+        ]
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, default=BUILT_IN)
+    parser.add_argument("--count", type=int, default=200, help="scenes of each family")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--text-cfg", type=float, default=7.5)
+    parser.add_argument("--image-cfg", type=float, default=1.5)
+    parser.add_argument("--output", type=Path, default=RESULT)
+    parser.add_argument("--sheets", type=Path, help="folder for pictures: source, edit, truth")
+    arguments = parser.parse_args()
+    scales = arguments.steps, arguments.text_cfg, arguments.image_cfg
+    editing = load_editing(arguments.checkpoint, *scales)
+    scores = []
+    for family in FAMILIES:
+        edits = held_out_edits(family, arguments.count)
+        scores.append(score(editing, family, edits))
+        if arguments.sheets:
+            arguments.sheets.mkdir(parents=True, exist_ok=True)
+            picture = Image.fromarray(sheet(editing, edits[:10]))
+            picture.save(arguments.sheets / f"{family}.png")
+    heading = (
+        f"`python -m mini.evaluate --count {arguments.count}`: held-out scenes and wordings, "
+        f"{arguments.steps} Euler ancestral steps, text_cfg {arguments.text_cfg:g}, "
+        f"image_cfg {arguments.image_cfg:g}, through the nodes in ComfyUI. The weather may "
+        "change every pixel. `none` asks for no change."
+    )
+    arguments.output.write_text(markdown(scores, heading))
+
+
+if __name__ == "__main__":
+    # A program in a process of its own, and ComfyUI is no package that pip knows.
+    sys.path.append(os.environ.get("COMFYUI_PATH") or ".comfyui")
+    importlib.import_module("comfy.cli_args").args.cpu = not torch.cuda.is_available()
+    main()
