@@ -1,0 +1,116 @@
+"""Every text that the editor shows of a node exists in every language, and no other."""
+
+import asyncio
+import functools
+import importlib.util
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from comfy_api.latest import io
+
+ROOT = Path(__file__).parents[1]
+LANGUAGES = ("en", "zh", "zh-TW", "ja", "ko", "fr", "es", "ru")
+# Files of the user, and names that core translates itself or shows as they are.
+NOT_OURS = {"checkpoint", "sampler_name", "scheduler"}
+# What a text keeps in every language: ids of nodes, proper names, what is typed, and numbers.
+KEPT = re.compile(
+    r"IP2P\w+|InstructPix2Pix|ip2p-mini|Stable Diffusion|ComfyUI|diffusers|models/\w+|VAE\w*"
+    r"|CLIP|EMA|SamplerCustomAdvanced|RescaleCFG|euler_ancestral|'normal'|'make it snow'"
+    r"|word:|\d+(?:\.\d+)?",
+    re.ASCII,
+)
+
+
+def nodes() -> list[type[io.ComfyNode]]:
+    """What ComfyUI is told of, by the pack's own entry."""
+    spec = importlib.util.spec_from_file_location(
+        "instruct_pix2pix", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
+    )
+    assert spec and spec.loader
+    entry = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(entry)
+
+    async def listed() -> list[type[io.ComfyNode]]:
+        return await (await entry.comfy_entrypoint()).get_node_list()
+
+    return asyncio.run(listed())
+
+
+def texts_of(slot: Any) -> dict[str, Any]:
+    texts: dict[str, Any] = {"name": slot.display_name or slot.id, "tooltip": slot.tooltip}
+    if isinstance(slot, io.Combo.Input) and slot.id not in NOT_OURS:
+        texts["options"] = {option: option for option in slot.options}
+    return texts
+
+
+@functools.cache
+def english() -> dict[str, Any]:
+    """The texts of all nodes in the form of nodeDefs.json, from their schemas."""
+    return {
+        schema.node_id: {
+            "display_name": schema.display_name,
+            "description": schema.description,
+            "inputs": {slot.id: texts_of(slot) for slot in schema.inputs},
+            "outputs": {str(i): texts_of(slot) for i, slot in enumerate(schema.outputs)},
+        }
+        for schema in (node.define_schema() for node in nodes())
+    }
+
+
+def flat(texts: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for key, text in texts.items():
+        where = f"{path} > {key}" if path else key
+        if isinstance(text, dict):
+            yield from flat(text, where)
+        else:
+            yield where, text
+
+
+def read(language: str, name: str = "nodeDefs.json") -> dict[str, Any]:
+    return json.loads((ROOT / "locales" / language / name).read_text(encoding="utf-8"))
+
+
+def test_the_languages_are_these() -> None:
+    assert {path.name for path in (ROOT / "locales").iterdir()} == set(LANGUAGES)
+
+
+def test_english_is_that_of_the_schemas(tmp_path: Path) -> None:
+    new = tmp_path / "nodeDefs.json"
+    new.write_text(json.dumps(english(), indent=2) + "\n", encoding="utf-8")
+    assert read("en") == english(), f"copy {new} to locales/en/, then translate what is new"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_text_is_there_and_no_other(language: str) -> None:
+    wanted, found = dict(flat(english())), dict(flat(read(language)))
+    missing = {where: text for where, text in wanted.items() if where not in found}
+    assert not missing, f"to be translated to {language}: {json.dumps(missing, indent=1)}"
+    stale = [where for where in found if where not in wanted]
+    assert not stale, f"to be removed from {language}: {stale}"
+    assert list(found) == list(wanted), "keep the order of the English file"
+    empty = [where for where, text in found.items() if not (isinstance(text, str) and text.strip())]
+    assert not empty, f"empty in {language}: {empty}"
+
+
+@pytest.mark.parametrize("language", [language for language in LANGUAGES if language != "en"])
+def test_texts_are_translated_and_hold_on_to_names_and_numbers(language: str) -> None:
+    wanted, found = dict(flat(english())), dict(flat(read(language)))
+    for where, text in found.items():
+        lost = set(KEPT.findall(wanted[where])) - set(KEPT.findall(text))
+        assert not lost, f"{language}: {where} has lost {sorted(lost)}"
+        if where.endswith((" > tooltip", " > description")):
+            assert text != wanted[where], f"{language}: {where} is still English"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_editor_can_show_every_text(language: str) -> None:
+    """It compiles them as messages, in which these characters are commands."""
+    for where, text in flat(read(language)):
+        assert not set(text) & set("{}@|"), f"{language}: {where}: {text}"
+        assert text == " ".join(text.split()), f"{language}: {where}: stray blanks"
+    raw = (ROOT / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8")
+    assert "\\u" not in raw, f"{language}: write letters, not codes"
