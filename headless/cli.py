@@ -22,8 +22,8 @@ from rich.markup import escape
 
 from .batch import Batch, Endpoint, reconcile
 from .demo import demo as run_demo
-from .doctor import Finding, examine, traps
-from .errors import InputError, IP2PError
+from .doctor import Finding, examine, options, traps
+from .errors import InputError, IP2PError, NodesMissing
 from .files import PICTURES, slug
 from .ledger import Ledger
 from .manifest import default_name, read_rows
@@ -91,12 +91,22 @@ def edit(
         Path | None,
         typer.Option("--output", "-o", help="The file; for several edits, the folder."),
     ] = None,
-    text_cfg: Annotated[float, typer.Option(help="How strongly to follow the words.")] = 7.5,
-    image_cfg: Annotated[float, typer.Option(help="How strongly to keep the picture.")] = 1.5,
-    steps: Annotated[int, typer.Option(help="Sampling steps.")] = 20,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="A name of `ip2p presets`; in place of instructions come its values."),
+    ] = None,
+    text_cfg: Annotated[
+        float | None, typer.Option(help="How strongly to follow the words. 7.5 by default.")
+    ] = None,
+    image_cfg: Annotated[
+        float | None, typer.Option(help="How strongly to keep the picture. 1.5 by default.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Sampling steps. 20 by default.")] = None,
     seed: Annotated[int, typer.Option(help="Another seed is another attempt.")] = 0,
     negative: Annotated[str, typer.Option(help="What to steer away from.")] = "",
-    checkpoint: Annotated[str, typer.Option(help="A name that IP2PLoadCheckpoint lists.")] = MINI,
+    checkpoint: Annotated[
+        str, typer.Option(help="A name that IP2PLoadCheckpoint lists; the built-in by default.")
+    ] = MINI,
     mask: Annotated[Path | None, typer.Option(help="A picture; white may change.")] = None,
     settings: SetOption = None,
     server: ServerOption = None,
@@ -109,6 +119,8 @@ def edit(
     """Edit pictures: ip2p edit photo.jpg "make it snow" -o out.png"""
     images = [Path(w) for w in what if Path(w).suffix.lower() in PICTURES or os.path.isfile(w)]
     instructions = [w for w in what if Path(w) not in images]
+    if preset and not instructions:
+        instructions = [""]
     if not images or not instructions:
         raise InputError("give at least one picture and one instruction")
     single = len(images) * len(instructions) == 1
@@ -117,7 +129,7 @@ def edit(
     jobs = []
     for image in images:
         for instruction in instructions:
-            name = default_name(str(image), instruction)
+            name = default_name(str(image), f"{preset or ''} {instruction}")
             if single and output and output.suffix:
                 target = output
             else:
@@ -128,26 +140,24 @@ def edit(
     if single and jobs[0][2].suffix.lower() != ".png":
         raise InputError(f"--output {output}: the result is a .png")
     address = Address(server, header, insecure, ca, timeout)
-    parameters: dict[str, Any] = dict(
-        text_cfg=text_cfg,
-        image_cfg=image_cfg,
-        steps=steps,
-        seed=seed,
-        negative=negative,
-        checkpoint=checkpoint,
-    )
+    scales = dict(text_cfg=text_cfg, image_cfg=image_cfg, steps=steps)
+    parameters: dict[str, Any] = dict(seed=seed, negative=negative, checkpoint=checkpoint)
+    parameters |= {name: value for name, value in scales.items() if value is not None}
 
     async def work() -> list[dict[str, Any]]:
         async def one(image: Path, instruction: str, target: Path) -> dict[str, Any]:
-            line = view.line(f'{image.name}: "{escape(instruction)}"', "waiting")
+            words = f"{preset}: {instruction}" if preset else f'"{instruction}"'
+            line = view.line(escape(f"{image.name}: {words}"), "waiting")
+            wording: dict[str, Any] = dict(preset=preset, value=instruction) if preset else {}
             result = await client.edit(
                 image,
-                instruction,
+                "" if preset else instruction,
                 target,
                 mask=mask,
                 settings=pairs(settings),
                 listener=view.listener(line),
                 **parameters,
+                **wording,
             )
             view.done(line, f"{result.seconds:.0f} s")
             return {"image": str(image), "instruction": instruction, "output": str(target)}
@@ -227,6 +237,7 @@ def batch(
     ] = False,
     contact: Annotated[int, typer.Option(help="Rows on the contact sheet; 0 for none.")] = 1000,
     per_server: Annotated[int, typer.Option(help="Jobs in a server's queue at a time.")] = 2,
+    patience: Annotated[float, typer.Option(help="Seconds that a server may be away.")] = 60,
     allow_host: Annotated[
         list[str] | None, typer.Option(help="Fetch pictures from this host too.")
     ] = None,
@@ -252,7 +263,7 @@ def batch(
         if not plan_only and ledger.counts().get("pending"):
             with View(as_json) as view:
                 line = view.line(f"{rows} rows", "starting ComfyUI" if not server else "")
-                options = {**address.options(), "max_queued": per_server}
+                options = {**address.options(), "max_queued": per_server, "patience": patience}
                 log = output / "comfyui.log"
                 endpoints = [Endpoint(url, options) for url in server or ()]
                 endpoints = endpoints or [Endpoint(None, options, log)]
@@ -305,6 +316,30 @@ def doctor(
     report(as_json, {"findings": [asdict(f) for f in found]}, "\n".join(lines))
     if any(f.good is False for f in found):
         raise typer.Exit(1)
+
+
+@app.command()
+def presets(
+    server: ServerOption = None,
+    header: HeaderOption = None,
+    insecure: InsecureOption = False,
+    ca: CAOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the ready edits of IP2PPreset: ip2p edit photo.jpg --preset "hair color" blue"""
+    address = Address(server, header, insecure, ca)
+
+    async def work() -> list[str]:
+        with View(as_json) as view:
+            async with address.client(view) as client:
+                await client.ready()
+                found = await client.server.object_info("IP2PPreset")
+                if "IP2PPreset" not in found:
+                    raise NodesMissing("the server has no node IP2PPreset; update its pack")
+                return options(found["IP2PPreset"], "preset")
+
+    names = finish(work())
+    report(as_json, {"presets": names}, "\n".join(names))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -81,7 +81,9 @@ class Ledger:
             self.db.executescript(SCHEMA)
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
-                raise InputError(f"{path.parent}: another batch works in this folder") from None
+                raise InputError(
+                    f"{path.parent}: another batch works in this folder, or has its ledger open"
+                ) from None
             raise OutputError(f"cannot write {path}: {error}") from None
         except sqlite3.DatabaseError as error:
             raise InputError(f"{path} is not a ledger ({error}); move it away") from None

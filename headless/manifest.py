@@ -39,6 +39,9 @@ PARAMETERS: dict[str, Callable[[str], Any]] = {
     "scheduler": str,
     "numerics": str,
     "match_color": str,
+    "preset": str,
+    "value": str,
+    "subject": str,
 }
 
 
@@ -69,7 +72,7 @@ def read_rows(
 ) -> Iterator[Row]:
     """Every row of a manifest, or of all pictures in a folder.
 
-    instruction  for folders, and for rows that have none
+    instruction  for folders, and for rows that have neither an instruction nor a preset
     defaults     parameters for rows that do not give them
 
     Columns: image (path, pattern or URL; relative to the manifest), instruction, output, mask, the
@@ -200,11 +203,15 @@ def expand(
                 f"unknown column {name[:80]!r}; known are {known}, Title.input, and _anything"
             )
     image, mask = text(record, "image"), text(record, "mask")
-    words = text(record, "instruction") or instruction
+    words = text(record, "instruction")
+    preset = parameters.get("preset")
+    if not words and not preset:
+        words = instruction or ""
     if not image:
         raise InputError("the row names no image")
-    if not words or not words.strip():
-        raise InputError("the row has no instruction")
+    if bool(words.strip()) == bool(preset):
+        raise InputError("the row needs either an instruction or a preset")
+    label = words or f"{preset} {parameters.get('value', '')}"
     named = text(record, "output")
     found = list(matches(image, base))
     if named and len(found) > 1:
@@ -214,7 +221,7 @@ def expand(
             number,
             path,
             words,
-            safe_name(named) if named else default_name(path, words),
+            safe_name(named) if named else default_name(path, label),
             bool(named),
             located(mask, base) if mask else "",
             parameters,

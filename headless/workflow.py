@@ -21,10 +21,15 @@ def edit_prompt(
     mask: str | None = None,
     checkpoint: str = MINI,
     prefix: str = "ip2p/edit",
+    preset: str = "",
+    value: str = "",
+    subject: str = "",
     **parameters: Any,
 ) -> Prompt:
     """The graph of one edit.
 
+    preset       a name of IP2PPreset, which words the instruction from `value` and `subject` and
+                 brings its scales; `instruction` is empty then
     image, mask  files of the server's input folder, as LoadImage takes them; white in the mask is
                  what may change
     parameters   inputs of IP2PKSampler (seed, steps, text_cfg, image_cfg, sampler_name, scheduler,
@@ -50,6 +55,8 @@ def edit_prompt(
         ),
         "restore": ("IP2PRestore", {"feather": 0, "match_color": "off"}),
     }
+    if bool(instruction.strip()) == bool(preset):
+        raise InputError("an edit needs either an instruction or a preset")
     unknown = set(parameters) - {name for _, inputs in defaults.values() for name in inputs}
     if unknown:
         raise InputError(f"unknown parameter {', '.join(sorted(unknown))} of an edit")
@@ -90,6 +97,12 @@ def edit_prompt(
         ),
         "result": node("Result", "SaveImage", images=["restore", 0], filename_prefix=prefix),
     }
+    if preset:
+        prompt["preset"] = node("Preset", "IP2PPreset", preset=preset, value=value, subject=subject)
+        prompt["instruction"]["inputs"]["instruction"] = ["preset", 0]
+        for slot, scale in ((1, "text_cfg"), (2, "image_cfg")):
+            if scale not in parameters:
+                prompt["sampler"]["inputs"][scale] = ["preset", slot]
     if mask is not None:
         prompt["mask"] = node("Mask", "LoadImageMask", image=mask, channel="red")
         for part in ("encode", "restore"):

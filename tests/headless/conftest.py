@@ -1,16 +1,24 @@
-"""One real ComfyUI for all tests of the client, and small graphs of core nodes."""
+"""One real ComfyUI for all tests of the client, with a tiny checkpoint of random weights."""
 
 import asyncio
+import json
 
 import numpy as np
 import pytest
 from instruct_pix2pix.headless.server import PrivateServer
+from instruct_pix2pix.tests.checkpoints.factory import tiny_checkpoint
 from PIL import Image
 
 
 @pytest.fixture(scope="session")
-def comfyui():
-    server = PrivateServer()
+def comfyui(tmp_path_factory):
+    models = tmp_path_factory.mktemp("models")
+    tiny_checkpoint(models, "mini.safetensors")  # as tiny.safetensors
+    paths = models / "paths.json"
+    paths.write_text(json.dumps({"tests": {"checkpoints": str(models)}}))
+    server = PrivateServer(
+        arguments=["--extra-model-paths-config", str(paths)], log=models / "comfyui.log"
+    )
     try:
         asyncio.run(server.start())
         yield server

@@ -70,7 +70,7 @@ def test_a_pattern_is_a_row_for_each_file(tmp_path):
 @pytest.mark.parametrize(
     ("record", "words"),
     [
-        ({"image": "a.png"}, "no instruction"),
+        ({"image": "a.png"}, "either an instruction or a preset"),
         ({"instruction": "x"}, "no image"),
         ({"image": "a.png", "instruction": "x", "txt_cfg": 3}, "unknown column 'txt_cfg'"),
         ({"image": "a.png", "instruction": "x", "seed": "1.5"}, "seed: '1.5'"),
@@ -149,7 +149,8 @@ names = st.sampled_from(["image", "instruction", "output", "mask", *PARAMETERS])
 @given(st.lists(st.dictionaries(names, values | st.lists(values, max_size=2), max_size=6)))
 def test_any_jsonl_gives_rows_or_problems(tmp_path, records):
     for row in read_rows(write(tmp_path, "jsonl", records)):
-        assert row.problem or (row.image and row.instruction and row.output.endswith(".png"))
+        words = row.instruction or row.parameters.get("preset")
+        assert row.problem or (row.image and words and row.output.endswith(".png"))
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,0 +1,213 @@
+"""Batches on a real ComfyUI: every row once, whatever happens in between."""
+
+import asyncio
+import contextlib
+import csv
+import json
+import os
+import resource
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+from instruct_pix2pix.headless.batch import key_in
+from instruct_pix2pix.headless.results import plain
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+IP2P = """
+import sys, types
+pack = types.ModuleType("instruct_pix2pix")
+pack.__path__ = [sys.argv.pop(1)]
+sys.modules["instruct_pix2pix"] = pack
+from instruct_pix2pix.headless.cli import main
+main()
+"""
+
+
+def ip2p(*arguments, **options):
+    """Start the command line as a process of its own, which can be killed."""
+    return subprocess.Popen(
+        [sys.executable, "-c", IP2P, str(ROOT), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def finished(process):
+    out, err = process.communicate(timeout=240)
+    return process.returncode, out + err
+
+
+@pytest.fixture
+def work(tmp_path, picture):
+    """A manifest of five good rows and three that cannot succeed, and the arguments to run it."""
+    manifest = tmp_path / "edits.jsonl"
+    rows = [{"image": picture.name, "instruction": f"make it {n}", "seed": n} for n in range(5)]
+    rows += [
+        {"image": "missing.png", "instruction": "=cmd()"},
+        {"image": picture.name, "instruction": "x", "output": "../../escaped.png"},
+        {"image": picture.name, "instruction": "x", "text_cfg": -1},
+    ]
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    folder = tmp_path / "results"
+    options = ("--steps", 1, "--checkpoint", "tiny.safetensors")
+    return folder, ["batch", manifest, "-o", folder, *options]
+
+
+def ledger(folder):
+    with contextlib.closing(sqlite3.connect(folder / "ledger.sqlite")) as db:
+        db.row_factory = sqlite3.Row
+        return [dict(row) for row in db.execute("SELECT * FROM rows ORDER BY n")]
+
+
+def wait_for_done(folder, many, process):
+    """Until that many results lie in the folder. The ledger itself is locked while a batch runs."""
+    deadline = time.monotonic() + 120
+    while len(list(folder.glob("photo-*.png"))) < many:
+        assert process.poll() is None, finished(process)
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def check_all_done(folder):
+    rows = ledger(folder)
+    good = rows[:5]
+    assert [row["state"] for row in good] == ["done"] * 5
+    assert [row["completions"] for row in good] == [1] * 5
+    for row in good:
+        assert key_in(folder / row["output"]) == row["key"]
+    assert not list(folder.rglob("*.part"))
+    return rows
+
+
+def test_good_rows_are_done_and_bad_ones_say_why(comfyui, work, tmp_path):
+    folder, arguments = work
+    code, said = finished(ip2p(*arguments, "--server", comfyui.url))
+    assert code == 1, said
+    rows = check_all_done(folder)
+    assert [row["state"] for row in rows[5:]] == ["failed"] * 3
+    assert "no such file" in rows[5]["error"]
+    assert "not a name below the output folder" in rows[6]["error"]
+    assert "Sampler: " in rows[7]["error"] and "text_cfg" in rows[7]["error"]
+    assert not list(tmp_path.parent.rglob("escaped.png"))
+
+    with (folder / "results.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [row["state"] for row in table] == ["done"] * 5 + ["failed"] * 3
+    assert table[5]["instruction"] == "'=cmd()"  # no formula in any spreadsheet
+    packed = pyarrow.parquet.read_table(folder / "results.parquet").to_pylist()
+    assert [row["output"] for row in packed] == [row["output"] for row in table]
+    page = (folder / "contact.html").read_text()
+    assert page.count("<tr>") == 9 and "=cmd()" in page
+
+    # Once more: nothing is left to do, and nothing is done again.
+    times = [(folder / row["output"]).stat().st_mtime_ns for row in rows[:5]]
+    code, said = finished(ip2p(*arguments, "--server", comfyui.url, "--json"))
+    assert json.loads(said)["states"] == {"done": 5, "failed": 3}
+    check_all_done(folder)
+    assert times == [(folder / row["output"]).stat().st_mtime_ns for row in rows[:5]]
+
+
+def test_changed_and_lost_rows_are_done_again(comfyui, work, picture):
+    folder, arguments = work
+    finished(ip2p(*arguments, "--server", comfyui.url))
+    before = ledger(folder)
+    (folder / before[0]["output"]).unlink()
+    picture.touch()  # another time, the same content
+    finished(ip2p(*arguments, "--server", comfyui.url))
+    after = ledger(folder)
+    assert [row["completions"] for row in after[:5]] == [2, 1, 1, 1, 1]
+
+    Image.fromarray(255 - np.asarray(Image.open(picture))).save(picture)
+    finished(ip2p(*arguments, "--server", comfyui.url))
+    assert [row["completions"] for row in ledger(folder)[:5]] == [3, 2, 2, 2, 2]
+
+
+def test_two_batches_in_one_folder_are_refused(comfyui, work):
+    folder, arguments = work
+    first = ip2p(*arguments, "--server", comfyui.url)
+    wait_for_done(folder, 1, first)
+    code, said = finished(ip2p(*arguments, "--server", comfyui.url))
+    assert code == 3 and "another batch works in this folder" in said
+    finished(first)
+    check_all_done(folder)
+
+
+def test_killed_clients_and_a_killed_server_lose_nothing(comfyui, work):
+    """SIGKILL for the client, then for the server, then again for the client: every row once."""
+    folder, arguments = work
+    first = ip2p(*arguments, "--server", comfyui.url)
+    wait_for_done(folder, 1, first)
+    first.kill()
+    finished(first)
+
+    second = ip2p(*arguments, "--server", comfyui.url)
+    wait_for_done(folder, 3, second)
+    os.killpg(comfyui.process.pid, signal.SIGKILL)
+    asyncio.run(comfyui.start())
+    wait_for_done(folder, 4, second)
+    second.kill()
+    finished(second)
+
+    code, said = finished(ip2p(*arguments, "--server", comfyui.url))
+    assert code == 1, said
+    check_all_done(folder)
+
+
+def test_a_full_disk_stops_the_batch_and_later_it_goes_on(comfyui, tmp_path):
+    """No file may grow beyond what the ledger needs; the results are larger."""
+    noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    folder = tmp_path / "results"
+    manifest = tmp_path / "edits.csv"
+    manifest.write_text("image,instruction\nnoise.png,a\nnoise.png,b\n")
+    options = ("--steps", 1, "--checkpoint", "tiny.safetensors", "--server", comfyui.url)
+    arguments = ["batch", manifest, "-o", folder, *options]
+    small = (200_000, 200_000)
+    full = ip2p(*arguments, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, small))
+    code, said = finished(full)
+    assert code == 7 and "cannot write" in said, said
+    assert not list(folder.glob("*.png")) and not list(folder.glob(".*.part"))
+    assert {row["state"] for row in ledger(folder)} == {"pending"}
+
+    code, said = finished(ip2p(*arguments))
+    assert code == 0, said
+    assert {row["completions"] for row in ledger(folder)} == {1}
+
+
+def test_a_link_out_of_the_folder_is_refused(comfyui, work, tmp_path, picture):
+    folder, arguments = work
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    folder.mkdir()
+    (folder / "link").symlink_to(outside)
+    manifest = tmp_path / "edits.jsonl"
+    row = {"image": picture.name, "instruction": "x", "output": "link/a.png"}
+    manifest.write_text(json.dumps(row))
+    code, said = finished(ip2p(*arguments, "--server", comfyui.url))
+    assert code == 1 and "through a link" in said
+    assert not list(outside.iterdir())
+
+
+def test_without_a_server_that_answers_rows_wait(work):
+    folder, arguments = work
+    shutil.rmtree(folder, ignore_errors=True)
+    code, said = finished(ip2p(*arguments, "--server", "http://127.0.0.1:9", "--patience", 1))
+    assert code == 4 and "127.0.0.1:9" in said
+    assert [row["state"] for row in ledger(folder)[:5]] == ["pending"] * 5
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\t=1", "\r=1"])
+def test_no_cell_is_a_formula(text):
+    assert plain(text) == "'" + text
+    assert plain("make it snow") == "make it snow" and plain(-1.5) == -1.5
