@@ -7,9 +7,9 @@ weights out of a file that holds two never reads the other. Nothing here runs co
 from __future__ import annotations
 
 import json
-import pickle
 import zipfile
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import comfy.utils  # noqa: F401  (allows the classes that Lightning checkpoints hold, as inert stubs)
@@ -45,7 +45,7 @@ def read_tensors(path: Path, name: str) -> tuple[StateDict, dict[str, str]]:
             f"{name}: this file cannot be opened ({error.strerror}). If it was moved or deleted, "
             "refresh the editor (key R) and choose again."
         ) from error
-    except pickle.UnpicklingError as error:
+    except UnpicklingError as error:
         raise CheckpointError(
             f"{name}: this file is no checkpoint, or holds Python objects beside its tensors; they "
             "could run code, so they are never loaded. Use the .safetensors version of this file."
