@@ -62,7 +62,7 @@ CLOTHES_HELD_OUT = (
     "change the {old} to a {new}",
     "have {them} wear a {new}",
     "change {whose} outfit to a {new}",
-    "swap the {old} for a {new}",
+    "put a {new} on {them}",
 )
 
 # {new} is a color, {old} the garment that is worn or a word for any.
@@ -81,7 +81,7 @@ RECOLOR = (
     "give {them} a {new} {old}",
 )
 RECOLOR_HELD_OUT = (
-    "turn {whose} {old} {new}",
+    "let the {old} be {new}",
     "change the {old} color to {new}",
     "make the color of the {old} {new}",
 )

@@ -9,20 +9,17 @@ import torch
 from diffusers import DDPMScheduler
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
-from transformers import CLIPTokenizer
 
 from .data import FIRST_TRAINING_SEED, Pairs, groups
 from .export import export, text_to_ldm, unet_to_ldm, vae_to_ldm
 from .networks import (
-    CLIP_CONFIG,
     LATENT_SCALE,
     RESOLUTION,
-    build_text_encoder,
     build_unet,
     build_vae,
-    load_tokenizer,
 )
 from .scenes import render
+from .train_text import new_text_encoder, train_text
 from .train_vae import to_tensor
 from .training import Clock, Run, run_workers, share
 
@@ -33,7 +30,7 @@ LATENT_SPREAD = 1 / LATENT_SCALE
 # Of the pairs: no instruction, no source, neither. The paper's.
 DROPOUT = 0.05
 PORTRAITS, LANDSCAPES = 1200, 1300
-BATCH = 16
+BATCH = 12
 
 
 def load_vae(folder: Path) -> nn.Module:
@@ -68,47 +65,8 @@ def encode_scenes(folder: Path, workers: int) -> None:
     torch.save(state, folder / "latents.pt")
 
 
-class Vocabulary:
-    """CLIP's tokens, counted anew: the used ones first, all the others as one, the last."""
-
-    def __init__(self, tokenizer: CLIPTokenizer, corpus: list[str]):
-        self.tokenizer = tokenizer
-        self.used = sorted({token for row in self.tokens(corpus) for token in row})
-        self.index = {token: row for row, token in enumerate(self.used)}
-
-    def __len__(self) -> int:
-        return len(self.used) + 1
-
-    def tokens(self, texts: list[str]) -> list[list[int]]:
-        """CLIP's numbers, padded with the end token as SD 1.x does."""
-        length = CLIP_CONFIG["max_position_embeddings"]
-        return self.tokenizer(
-            texts, padding="max_length", max_length=length, truncation=True
-        ).input_ids
-
-    def rows(self, texts: list[str]) -> Tensor:
-        """int64 [n, 77]"""
-        unknown = len(self.used)
-        return torch.tensor(
-            [[self.index.get(t, unknown) for t in row] for row in self.tokens(texts)]
-        )
-
-
-def build_vocabulary(pairs: Pairs, seed: int = 0) -> Vocabulary:
-    """From wordings enough that none of their tokens is missing."""
-    rng = np.random.default_rng([seed, 1])
-    corpus = ["", *(pairs.draw(rng).instruction for _ in range(20_000))]
-    return Vocabulary(load_tokenizer(), corpus)
-
-
 def build_networks(tokens: int) -> nn.ModuleDict:
-    networks = nn.ModuleDict({"unet": build_unet(), "text": build_text_encoder(tokens)})
-    # Words that training never meets say nothing: their row stays zero.
-    table = networks["text"].get_input_embeddings()
-    table.padding_idx = tokens - 1
-    table.weight.data.normal_(0, 0.1)
-    table.weight.data[-1] = 0
-    return networks
+    return nn.ModuleDict({"unet": build_unet(), "text": new_text_encoder(tokens)})
 
 
 def loss_weights(sigmas: Tensor) -> Tensor:
@@ -121,13 +79,19 @@ def loss_weights(sigmas: Tensor) -> Tensor:
 
 
 def edit_loss(
-    networks: nn.ModuleDict, noise_levels: Tensor, source: Tensor, target: Tensor, rows: Tensor
+    networks: nn.ModuleDict,
+    noise_levels: Tensor,
+    source: Tensor,
+    target: Tensor,
+    kept: Tensor,
+    rows: Tensor,
 ) -> Tensor:
-    """The weighted error of the predicted noise.
+    """The weighted error of the predicted noise; what the edit changes counts three times.
 
     noise_levels  the scheduler's cumulated alphas [1000]
-    source        raw latents [n, 4, h, w], zeros where dropped
+    source        raw latents [n, 4, h, w]
     target        raw latents [n, 4, h, w]
+    kept          [n], 0 where the source is dropped
     rows          the instructions' tokens [n, 77]
     """
     step = torch.randint(0, len(noise_levels), (len(target),))
@@ -135,8 +99,10 @@ def edit_loss(
     noise = torch.randn_like(target)
     noisy = alpha.sqrt() * LATENT_SCALE * target + (1 - alpha).sqrt() * noise
     context = networks["text"](rows).last_hidden_state
-    predicted = networks["unet"](torch.cat([noisy, source], 1), step, context).sample
-    errors = (predicted - noise).square().mean((1, 2, 3))
+    seen = source * kept[:, None, None, None]
+    predicted = networks["unet"](torch.cat([noisy, seen], 1), step, context).sample
+    changed = (LATENT_SCALE * (target - source)).abs().amax(1, keepdim=True) > 0.25
+    errors = ((1 + 2 * changed) * (predicted - noise).square()).mean((1, 2, 3))
     return (loss_weights((1 / alpha.flatten() - 1).sqrt()) * errors).mean()
 
 
@@ -162,14 +128,14 @@ def export_model(folder: Path, path: Path, recipe: dict[str, object]) -> None:
 def train_unet(folder: Path, minutes: float, workers: int, seed: int = 0) -> None:
     torch.manual_seed(seed)
     pairs = Pairs(groups(PORTRAITS, LANDSCAPES, FIRST_TRAINING_SEED))
-    vocabulary = build_vocabulary(pairs)
+    vocabulary = train_text(folder, pairs, seed=seed)
     latents = torch.load(folder / "latents.pt", weights_only=True)["latents"]
-    (folder / "vocabulary.json").write_text(json.dumps(vocabulary.used))
     networks = build_networks(len(vocabulary))
+    networks["text"].load_state_dict(torch.load(folder / "text.pt", weights_only=True))
     optimizer = torch.optim.AdamW(
         [
-            {"params": networks["unet"].parameters(), "lr": 6e-4},
-            {"params": networks["text"].parameters(), "lr": 1e-3},
+            {"params": networks["unet"].parameters(), "lr": 8e-4},
+            {"params": networks["text"].parameters(), "lr": 3e-4},
         ],
         betas=(0.9, 0.99),
         weight_decay=1e-3,
@@ -200,12 +166,12 @@ def train_unet(folder: Path, minutes: float, workers: int, seed: int = 0) -> Non
                 "" if u < 2 * DROPOUT else pair.instruction
                 for u, pair in zip(drop, batch, strict=True)
             ]
-            keep = torch.from_numpy((drop < DROPOUT) | (drop >= 3 * DROPOUT)).float()
-            source = latents[[pair.source for pair in batch]].float() * keep[:, None, None, None]
+            kept = torch.from_numpy((drop < DROPOUT) | (drop >= 3 * DROPOUT)).float()
+            source = latents[[pair.source for pair in batch]].float()
             target = latents[[pair.target for pair in batch]].float()
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * clock.rate()
-            loss = edit_loss(networks, noise_levels, source, target, vocabulary.rows(texts))
+            loss = edit_loss(networks, noise_levels, source, target, kept, vocabulary.rows(texts))
             loss.backward()
             torch.nn.utils.clip_grad_norm_(networks.parameters(), 1.0)
             optimizer.step()

@@ -1,0 +1,110 @@
+"""The trainer: it learns, it resumes, and the same seeds give the same data."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDPMScheduler
+from instruct_pix2pix.mini.data import Pairs, differs_in, groups
+from instruct_pix2pix.mini.networks import build_vae
+from instruct_pix2pix.mini.scenes import KINDS, render, sample_scene
+from instruct_pix2pix.mini.train_text import asked_values
+from instruct_pix2pix.mini.train_unet import build_networks, edit_loss
+from instruct_pix2pix.mini.train_vae import reconstruction_loss, to_tensor
+from instruct_pix2pix.mini.training import Clock, Run, run_workers, share
+from torch import nn
+
+
+def noise_levels() -> torch.Tensor:
+    return DDPMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"
+    ).alphas_cumprod
+
+
+def test_the_same_seed_draws_the_same_pairs() -> None:
+    scenes = groups(4, 3, first_seed=50)
+    a, b = (
+        [Pairs(scenes).draw(rng) for _ in range(50)]
+        for rng in (np.random.default_rng(5), np.random.default_rng(5))
+    )
+    assert a == b
+
+
+def test_pairs_differ_in_what_their_words_ask_for_and_in_nothing_else() -> None:
+    scenes = groups(5, 5, first_seed=50)
+    flat = [scene for group in scenes for scene in group]
+    pairs, rng = Pairs(scenes), np.random.default_rng(0)
+    for _ in range(300):
+        pair = pairs.draw(rng)
+        source, target = flat[pair.source], flat[pair.target]
+        assert source.seed == target.seed
+        if pair.source != pair.target:
+            assert differs_in(source, target) is not None
+            assert any(asked_values(pair, flat))
+
+
+def test_the_first_stage_overfits_two_pictures() -> None:
+    torch.manual_seed(0)
+    vae = build_vae()
+    target = to_tensor(np.stack([render(sample_scene(1, kind), 32) for kind in KINDS]))
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(30):
+        loss = reconstruction_loss(vae.decode(vae.encode(target).latent_dist.mode()).sample, target)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_an_edit_step_overfits_one_pair() -> None:
+    torch.manual_seed(0)
+    networks = build_networks(tokens=12)
+    source, target = 5 * torch.randn(2, 4, 4, 4), 5 * torch.randn(2, 4, 4, 4)
+    rows = torch.tensor([[1, 2, 3, *[4] * 74], [1, 5, 6, *[4] * 74]])
+    optimizer = torch.optim.AdamW(networks.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(40):
+        loss = edit_loss(networks, noise_levels(), source, target, torch.ones(2), rows)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    assert np.mean(losses[-8:]) < 0.6 * np.mean(losses[:3])
+
+
+def test_the_learning_rate_rises_then_falls_to_nothing() -> None:
+    clock = Clock(budget=100)
+    rates = []
+    for spent in (0, 1, 2, 50, 99.9):
+        clock.shared[1] = spent
+        rates.append(clock.rate())
+    assert rates[0] < rates[1] < rates[2] == max(rates) and rates[3] == pytest.approx(0.5, abs=0.05)
+    assert rates[4] < 0.01
+
+
+def test_workers_share_weights_and_a_run_resumes_where_it_stopped(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = nn.Linear(3, 1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    start = model.weight.detach().clone()
+    run = Run(tmp_path, "line", Clock(0.5), {"model": model, "optimizer": optimizer})
+    share(model, optimizer)
+    assert torch.equal(model.weight, start)
+
+    def work(rank: int) -> None:
+        for _ in run.steps(rank):
+            (model(torch.ones(1, 3)) - 1).square().mean().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+    run_workers(work, 2)
+    assert run.clock.done == 1 and (model(torch.ones(1, 3)) - 1).abs() < 0.2
+
+    again = nn.Linear(3, 1)
+    fresh = torch.optim.AdamW(again.parameters(), lr=0.1)
+    resumed = Run(tmp_path, "line", Clock(0.5), {"model": again, "optimizer": fresh})
+    assert torch.equal(again.weight, model.weight) and resumed.clock.step == run.clock.step
+    assert list(resumed.steps(0)) == []
