@@ -28,7 +28,6 @@ sys.path.insert(0, str(COMFYUI))
 from comfy.cli_args import args  # noqa: E402  (needs the path above)
 
 args.cpu = not torch.cuda.is_available()
-args.fp32_text_enc = True  # core would store it in fp16; the oracles have full precision
 
 # Examples are the same in every run, and a busy machine is no failure.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
