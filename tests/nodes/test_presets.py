@@ -1,0 +1,116 @@
+"""The recipes: sentences that read well, scales that stay in the authors' range, the table."""
+
+from pathlib import Path
+
+import pytest
+from comfy_api.latest import io
+from instruct_pix2pix.mini import instructions
+from instruct_pix2pix.mini.portraits import GARMENT_COLORS, HAIR_COLORS
+from instruct_pix2pix.mini.scenes import values
+from instruct_pix2pix.nodes.presets import PRESETS, IP2PPreset
+
+DOCS = Path(__file__).parents[2] / "nodes" / "web" / "docs"
+BEGIN, END = "<!-- presets -->\n", "<!-- end of presets -->"
+
+
+def run(preset, value="", subject=""):
+    return IP2PPreset.execute(preset, value, subject).args
+
+
+def test_the_contract_of_the_node():
+    schema = IP2PPreset.define_schema()
+    assert schema.node_id == IP2PPreset.__name__ == "IP2PPreset"
+    assert schema.category == "InstructPix2Pix"
+    assert [i.id for i in schema.inputs] == ["preset", "value", "subject"]
+    assert [(o.id, type(o)) for o in schema.outputs] == [
+        ("instruction", io.String.Output),
+        ("text_cfg", io.Float.Output),
+        ("image_cfg", io.Float.Output),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("preset", "value", "subject", "instruction"),
+    [
+        ("hair color", "", "", "change the hair color to blue"),
+        ("hair color", "pink", "her", "change her hair color to pink"),
+        ("clothes", "a leather jacket", "him", "make him wear a leather jacket"),
+        ("clothes color", "red", "dress", "change the color of the dress to red"),
+        ("weather", "snowy", "", "change the weather to snowy"),
+        ("statue", "", "the dog", "turn the dog into a bronze statue"),
+        ("artist", " \n ", "", "as if it were by Modigliani"),
+    ],
+)
+def test_the_sentence(preset, value, subject, instruction):
+    assert run(preset, value, subject)[0] == instruction
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_an_empty_slot_takes_the_presets_own_and_a_filled_one_is_taken(preset):
+    own = PRESETS[preset]
+    assert run(preset)[0] == run(preset, "  ", "\n")[0] == run(preset, own.value, own.subject)[0]
+    assert "  " not in run(preset)[0] and "{" not in run(preset)[0]
+    assert "the {cat} 100%" in run(preset, " the {cat} 100%\n", "{value}")[0]
+    assert ("somebody" in run(preset, "", "somebody")[0]) == bool(own.subject)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_scales_lie_where_the_authors_draw_theirs(preset):
+    _, text_cfg, image_cfg = run(preset)
+    assert isinstance(text_cfg, float) and 6 <= text_cfg <= 9
+    assert isinstance(image_cfg, float) and 1.2 <= image_cfg <= 1.8
+
+
+def test_the_built_in_model_was_trained_on_these_sentences():
+    whose = [whose for whose, _, _ in instructions.PEOPLE]
+    them = [them for _, them, _ in instructions.PEOPLE]
+    for color in HAIR_COLORS:
+        known = {w.format(whose=p, new=color, old="", them="", they="")
+                 for p in whose for w in instructions.HAIR}  # fmt: skip
+        assert {run("hair color", color, person)[0] for person in ["", *whose]} <= known
+    garments = {name for names in instructions.GARMENT_NAMES.values() for name in names}
+    for color in GARMENT_COLORS:
+        known = {w.format(whose="", new=f"{color} {garment}", old="", them=p, they="")
+                 for p in them for w in instructions.CLOTHES for garment in garments}  # fmt: skip
+        assert {
+            run("clothes", f"a {color} {garment}", person)[0]
+            for garment in garments
+            for person in ["", *them]
+        } <= known
+        known = {w.format(whose="", new=color, old=old, them="", they="")
+                 for w in instructions.RECOLOR
+                 for old in garments | set(instructions.ANY_GARMENT)}  # fmt: skip
+        assert {run("clothes color", color, garment)[0] for garment in ["", *garments]} <= known
+    for weather in values("weather"):
+        assert run("weather", weather)[0] in {
+            w.format(new=weather, old="") for w in instructions.WEATHER
+        }
+
+
+def test_an_unknown_preset_is_named():
+    with pytest.raises(ValueError, match="preset: got 'hair'; choose one of hair color, "):
+        run("hair")
+
+
+def table() -> str:
+    """The presets as the help pages show them."""
+    rows = [
+        ("Preset", "Instruction", "`value`", "`subject`", "text_cfg", "image_cfg", "The picture"),
+        ("---",) * 7,
+        *(
+            (name, p.wording, p.value, p.subject, str(p.text_cfg), str(p.image_cfg), p.needs)
+            for name, p in PRESETS.items()
+        ),
+    ]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows).replace("|  |", "| |")
+
+
+@pytest.mark.parametrize("page", ["IP2PPreset.md", "IP2PPreset/zh.md"])
+def test_the_table_in_the_help_is_that_of_the_code(page, tmp_path):
+    text = (DOCS / page).read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    current = before + BEGIN + table() + END + after
+    new = tmp_path / "page.md"
+    new.write_text(current, encoding="utf-8")
+    assert text == current, f"The presets have changed: copy {new} to nodes/web/docs/{page}"
