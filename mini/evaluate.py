@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from PIL import Image
 
 from .drawing import stream
 from .instructions import FAMILIES, Edit, sample_edit
-from .scenes import Scene, render, sample_scene, values
+from .scenes import Scene, render, sample_scene, values, vary
 
 # (pictures uint8 [n, h, w, 3], instructions, seed) -> pictures uint8 [n, h, w, 3]
 Editor = Callable[[np.ndarray, list[str], int], np.ndarray]
@@ -61,7 +61,7 @@ def candidates(edit: Edit) -> list[Scene]:
         "weather": ("weather",),
     }[edit.family]
     options = product(*(values(name) for name in names))
-    return [replace(edit.source, **dict(zip(names, choice, strict=True))) for choice in options]
+    return [vary(edit.source, **dict(zip(names, choice, strict=True))) for choice in options]
 
 
 def nearest(edit: Edit, picture: np.ndarray) -> Scene:

@@ -4,18 +4,18 @@ Every family has wordings for training and others that are held out for the eval
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from .landscapes import Landscape
 from .portraits import Portrait
-from .scenes import Scene, values
+from .scenes import Scene, values, vary
 
 FAMILIES = ("hair", "clothes", "weather", "none")
 
 # {whose} is her, his, the or their; {old} is what the picture shows before the edit.
-HAIR = (
+HAIR: tuple[str, ...] = (
     "make {whose} hair {new}",
     "change {whose} hair color to {new}",
     "change the hair color from {old} to {new}",
@@ -32,7 +32,7 @@ HAIR = (
     "change {whose} hair to {new}",
     "make the {old} hair {new}",
 )
-HAIR_HELD_OUT = (
+HAIR_HELD_OUT: tuple[str, ...] = (
     "turn {whose} hair {new}",
     "let {them} have {new} hair",
     "dye the hair from {old} to {new}",
@@ -40,7 +40,7 @@ HAIR_HELD_OUT = (
 )
 
 # {new} is a garment with or without a color, {old} the garment that is worn.
-CLOTHES = (
+CLOTHES: tuple[str, ...] = (
     "put on a {new}",
     "wear a {new}",
     "make {them} wear a {new}",
@@ -58,7 +58,7 @@ CLOTHES = (
     "try on a {new}",
     "{they} should wear a {new}",
 )
-CLOTHES_HELD_OUT = (
+CLOTHES_HELD_OUT: tuple[str, ...] = (
     "change the {old} to a {new}",
     "have {them} wear a {new}",
     "change {whose} outfit to a {new}",
@@ -66,7 +66,7 @@ CLOTHES_HELD_OUT = (
 )
 
 # {new} is a color, {old} the garment that is worn or a word for any.
-RECOLOR = (
+RECOLOR: tuple[str, ...] = (
     "make {whose} {old} {new}",
     "make the {old} {new}",
     "change {whose} {old} to {new}",
@@ -80,13 +80,13 @@ RECOLOR = (
     "what if {whose} {old} were {new}?",
     "give {them} a {new} {old}",
 )
-RECOLOR_HELD_OUT = (
+RECOLOR_HELD_OUT: tuple[str, ...] = (
     "let the {old} be {new}",
     "change the {old} color to {new}",
     "make the color of the {old} {new}",
 )
 
-WEATHER = (
+WEATHER: tuple[str, ...] = (
     "change the weather from {old} to {new}",
     "change weather from {old} to {new}",
     "change the weather to {new}",
@@ -101,20 +101,20 @@ WEATHER = (
     "I want {new} weather",
     "give it {new} weather",
 )
-WEATHER_HELD_OUT = (
+WEATHER_HELD_OUT: tuple[str, ...] = (
     "turn the weather from {old} to {new}",
     "make it a {new} day",
     "change it to {new} weather",
 )
 # Said of one weather only.
-WEATHER_VERBS = {
+WEATHER_VERBS: dict[str, tuple[str, ...]] = {
     "sunny": ("make the sun shine", "let the sun shine", "bring out the sun", "clear the sky"),
     "cloudy": ("add clouds", "cover the sky with clouds", "fill the sky with clouds", "overcast"),
     "rainy": ("make it rain", "let it rain", "add rain", "it is raining", "start the rain"),
     "snowy": ("make it snow", "let it snow", "add snow", "it is snowing", "cover it with snow"),
     "foggy": ("add fog", "make it misty", "let there be fog", "cover it with fog"),
 }
-WEATHER_VERBS_HELD_OUT = {
+WEATHER_VERBS_HELD_OUT: dict[str, tuple[str, ...]] = {
     "sunny": ("let the sun come out",),
     "cloudy": ("let clouds cover the sky",),
     "rainy": ("let there be rain",),
@@ -122,7 +122,7 @@ WEATHER_VERBS_HELD_OUT = {
     "foggy": ("bring out the fog",),
 }
 
-NOTHING = (
+NOTHING: tuple[str, ...] = (
     "do nothing",
     "change nothing",
     "no change",
@@ -136,7 +136,7 @@ NOTHING = (
     "stay the same",
     "do not edit the picture",
 )
-NOTHING_HELD_OUT = ("leave everything the same", "do not change the picture")
+NOTHING_HELD_OUT: tuple[str, ...] = ("leave everything the same", "do not change the picture")
 
 GARMENT_NAMES = {
     "t-shirt": ("t-shirt", "shirt", "tee"),
@@ -216,17 +216,17 @@ def sample_edit(
     if family == "none":
         pass
     elif family == "weather" and isinstance(source, Landscape):
-        target = replace(source, weather=another(rng, "weather", source.weather))
+        target = vary(source, weather=another(rng, "weather", source.weather))
     elif family == "hair" and isinstance(source, Portrait):
-        target = replace(source, hair_color=another(rng, "hair_color", source.hair_color))
+        target = vary(source, hair_color=another(rng, "hair_color", source.hair_color))
     elif family == "clothes" and isinstance(source, Portrait):
         # A garment as it is in a new color, another garment in that color, or both new.
         kind = int(rng.integers(4))
         if kind != 0:
-            target = replace(target, garment=another(rng, "garment", source.garment))
+            target = vary(target, garment=another(rng, "garment", source.garment))
         if kind != 1:
             color = another(rng, "garment_color", source.garment_color)
-            target = replace(target, garment_color=color)
+            target = vary(target, garment_color=color)
     else:
         raise ValueError(f"a {type(source).__name__} has no edit of the family {family!r}")
     return Edit(family, instruct(source, target, rng, held_out), source, target)

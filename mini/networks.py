@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -13,7 +14,7 @@ LATENT_SCALE = 0.18215
 
 # What ComfyUI's first stage is built from. Two channels to a group norm's group and more:
 # with one, the norm would take the mean of every channel away and flat colors with it.
-VAE_DDCONFIG = {
+VAE_DDCONFIG: dict[str, Any] = {
     "double_z": True,
     "z_channels": 4,
     "resolution": RESOLUTION,
@@ -27,7 +28,7 @@ VAE_DDCONFIG = {
 }
 
 # CLIP's text model with CLIP's own tokens; its table of them is a fourth of the file.
-CLIP_CONFIG = {
+CLIP_CONFIG: dict[str, Any] = {
     "hidden_size": 64,
     "intermediate_size": 256,
     "num_hidden_layers": 2,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +37,11 @@ def values(attribute: str) -> tuple[str, ...]:
     return (portraits.ATTRIBUTES | landscapes.ATTRIBUTES)[attribute]
 
 
+def vary(scene: Scene, **changes: Any) -> Scene:
+    """The scene with other values of some of its attributes."""
+    return replace(scene, **changes)
+
+
 def paint(scene: Scene, size: int, regions: Sequence[str] = ()) -> Painting:
     if isinstance(scene, Portrait):
         return portraits.paint(scene, size, regions)
@@ -58,7 +64,7 @@ def mask(scene: Scene, name: str, size: int) -> np.ndarray:
     region = REGION_OF.get(name, name)
     # A change of shape may show wherever any of the shapes lies.
     shapes = values(name) if name in ("hair_style", "landmark") else ()
-    drawn = [replace(scene, **{name: value}) for value in shapes] or [scene]
+    drawn = [vary(scene, **{name: value}) for value in shapes] or [scene]
     regions = [paint(variant, size, [region]).region(region) for variant in drawn]
     return np.logical_or.reduce(regions)
 
@@ -97,11 +103,11 @@ def sample_image(name: str, seed: int, size: int) -> tuple[np.ndarray, np.ndarra
     """
     scene = SAMPLES[name]
     if seed:
-        scene = replace(scene, seed=int(stream(seed, name).integers(2**32)))
+        scene = vary(scene, seed=int(stream(seed, name).integers(2**32)))
         if isinstance(scene, Portrait):
             for free in ("skin", "background"):
                 options = portraits.ATTRIBUTES[free]
                 choice = int(stream(seed, free).integers(len(options)))
-                scene = replace(scene, **{free: options[choice]})
+                scene = vary(scene, **{free: options[choice]})
     region = "hair" if isinstance(scene, Portrait) else "sky"
     return render(scene, size), mask(scene, region, size)

@@ -13,6 +13,7 @@ import torch
 from .scenes import VERSION
 from .train_unet import encode_scenes, export_model, train_unet
 from .train_vae import train_vae
+from .training import plot_losses
 
 STAGES = ["sketch", "vae", "latents", "unet", "export"]
 
@@ -40,6 +41,7 @@ def main() -> None:
         train_unet(folder, arguments.unet_minutes, workers)
     if "export" in arguments.stages:
         export_model(folder, arguments.output, {"seed": 0, "scenes": VERSION})
+        plot_losses(folder)
 
 
 if __name__ == "__main__":

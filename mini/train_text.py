@@ -46,7 +46,7 @@ def new_text_encoder(tokens: int) -> CLIPTextModel:
     return text
 
 
-def reading_loss(text: CLIPTextModel, heads: nn.Module, rows: Tensor, asked: Tensor) -> Tensor:
+def reading_loss(text: CLIPTextModel, heads: nn.ModuleList, rows: Tensor, asked: Tensor) -> Tensor:
     """Cross entropy of the asked values, read at every place from the end of the text on.
 
     rows   [n, 77]

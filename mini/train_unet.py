@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler
+from diffusers import AutoencoderKL, DDPMScheduler
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
@@ -33,7 +33,7 @@ PORTRAITS, LANDSCAPES = 1200, 1300
 BATCH = 12
 
 
-def load_vae(folder: Path) -> nn.Module:
+def load_vae(folder: Path) -> AutoencoderKL:
     vae = build_vae()
     weights = torch.load(folder / "vae.pt", weights_only=True)["parts"]["networks"]
     vae.load_state_dict({k.removeprefix("vae."): v for k, v in weights.items()})
@@ -41,7 +41,7 @@ def load_vae(folder: Path) -> nn.Module:
 
 
 @torch.no_grad()
-def encode(vae: nn.Module, pixels: np.ndarray) -> Tensor:
+def encode(vae: AutoencoderKL, pixels: np.ndarray) -> Tensor:
     """uint8 [n, h, w, 3] -> the posterior's mode [n, 4, h / 8, w / 8]"""
     return vae.encode(to_tensor(pixels)).latent_dist.mode()
 

@@ -83,7 +83,7 @@ def train_vae(
     """
     torch.manual_seed(seed)
     vae = build_vae().to(memory_format=torch.channels_last)
-    sketch = Sketch(VAE_DDCONFIG["ch"]).to(memory_format=torch.channels_last)
+    sketch = Sketch(VAE_DDCONFIG["ch"])
     clock = Clock(minutes * 60)
     if finishing:
         first = torch.load(folder / "sketch.pt", weights_only=True)["parts"]["networks"]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import torch
 from torch import nn
 
@@ -114,3 +115,15 @@ def run_workers(work: Callable[[int], None], workers: int) -> None:
     work(0)
     for other in others:
         other.join()
+
+
+def plot_losses(folder: Path) -> None:
+    """Draw every stage's log into `losses.png` beside them."""
+    logs = sorted(folder.glob("*.jsonl"))
+    figure, panels = plt.subplots(1, len(logs), figsize=(5 * len(logs), 4), squeeze=False)
+    for panel, path in zip(panels[0], logs, strict=True):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        panel.plot([row["minutes"] for row in rows], [row["loss"] for row in rows])
+        panel.set(title=path.stem, xlabel="minutes", ylabel="loss", yscale="log")
+    figure.savefig(folder / "losses.png", bbox_inches="tight")
+    plt.close(figure)
