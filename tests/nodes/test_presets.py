@@ -95,14 +95,13 @@ def test_an_unknown_preset_is_named():
 def table() -> str:
     """The presets as the help pages show them."""
     rows = [
-        ("Preset", "Instruction", "`value`", "`subject`", "text_cfg", "image_cfg", "The picture"),
-        ("---",) * 7,
-        *(
-            (name, p.wording, p.value, p.subject, str(p.text_cfg), str(p.image_cfg), p.needs)
-            for name, p in PRESETS.items()
-        ),
+        "| Preset | Instruction | text_cfg, image_cfg | The picture |",
+        "| --- | --- | --- | --- |",
     ]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows).replace("|  |", "| |")
+    for name, p in PRESETS.items():
+        instruction = p.instruction(f"**{p.value}**", f"*{p.subject}*")
+        rows.append(f"| `{name}` | {instruction} | {p.text_cfg}, {p.image_cfg} | {p.needs} |")
+    return "\n".join(rows) + "\n"
 
 
 @pytest.mark.parametrize("page", ["IP2PPreset.md", "IP2PPreset/zh.md"])
