@@ -170,7 +170,7 @@ def resize(
     out = np.empty((len(pixels), height, width, pixels.shape[-1]), np.float32)
     for picture, channel in np.ndindex(len(pixels), pixels.shape[-1]):
         plane = Image.fromarray(pixels[picture, ..., channel])
-        out[picture, ..., channel] = plane.resize((width, height), method, box)
+        out[picture, ..., channel] = np.asarray(plane.resize((width, height), method, box))
     return torch.from_numpy(out.clip(0, 1, out=out)).to(image)
 
 

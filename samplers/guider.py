@@ -138,10 +138,11 @@ class DualGuider(comfy.samplers.CFGGuider):
             )
             # Hooks written for plain CFG may return the first two only.
             predictions = [*changed, *predictions[len(changed) :]]
-        ran = tuple(
+        e2, e1, e0 = (
             prediction if cond is not None else None
             for prediction, cond in zip(predictions, branches, strict=True)
         )
+        ran = e2, e1, e0
         guided = self.guidance.combine(ran, text_cfg, image_cfg, x, timestep)
         return run_cfg_hooks(guided, ran, hook_args, self.cfg)
 
