@@ -142,30 +142,39 @@ class Score:
     seconds: float
 
 
-def run_edits(editing: Editing, edits: list[Edit]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The sources, their edits and their round trips through the first stage."""
+@dataclass(frozen=True)
+class Pictures:
+    """uint8 [n, h, w, 3] each: what was given, what came of it, what the first stage keeps."""
+
+    sources: np.ndarray
+    results: np.ndarray
+    round_trips: np.ndarray
+    seconds: float
+
+
+def run_edits(editing: Editing, edits: list[Edit]) -> Pictures:
     sources = np.stack([render(edit.source, editing.side) for edit in edits])
-    results, plain = [], []
+    results, seconds = [], 0.0
     for start in range(0, len(edits), BATCH):
-        batch = sources[start : start + BATCH]
         words = [edit.instruction for edit in edits[start : start + BATCH]]
-        results.append(editing.edit(batch, words, start))
-        plain.append(editing.round_trip(batch))
-    return sources, np.concatenate(results), np.concatenate(plain)
+        begin = time.monotonic()
+        results.append(editing.edit(sources[start : start + BATCH], words, start))
+        seconds += time.monotonic() - begin
+    round_trips = [
+        editing.round_trip(sources[start : start + BATCH]) for start in range(0, len(edits), BATCH)
+    ]
+    return Pictures(sources, np.concatenate(results), np.concatenate(round_trips), seconds)
 
 
-def score(editing: Editing, family: str, edits: list[Edit]) -> Score:
-    start = time.monotonic()
-    sources, results, plain = run_edits(editing, edits)
-    seconds = (time.monotonic() - start) / len(edits)
+def score(family: str, edits: list[Edit], pictures: Pictures) -> Score:
     right, unedited, kept, through = [], [], [], []
-    for edit, source, result, decoded in zip(edits, sources, results, plain, strict=True):
+    rows = zip(edits, pictures.sources, pictures.results, pictures.round_trips, strict=True)
+    for edit, source, result, decoded in rows:
         outside = None
         if family != "none":
             right.append(nearest(edit, result) == edit.target)
             unedited.append(nearest(edit, source) == edit.target)
-            target = render(edit.target, editing.side)
-            outside = (target == source).all(-1)
+            outside = (render(edit.target, len(source)) == source).all(-1)
         if family != "weather":
             kept.append(psnr(result, source, outside))
             through.append(psnr(decoded, source, outside))
@@ -176,15 +185,16 @@ def score(editing: Editing, family: str, edits: list[Edit]) -> Score:
         float(np.mean(unedited)) if unedited else None,
         float(np.mean(kept)) if kept else float("nan"),
         float(np.mean(through)) if through else float("nan"),
-        seconds,
+        pictures.seconds / len(edits),
     )
 
 
-def sheet(editing: Editing, edits: list[Edit]) -> np.ndarray:
+def sheet(edits: list[Edit], pictures: Pictures, count: int = 10) -> np.ndarray:
     """Pictures in rows: the sources, the edits, the right answers."""
-    sources, results, _ = run_edits(editing, edits)
-    truths = [render(edit.target, editing.side) for edit in edits]
-    return np.concatenate([np.concatenate(list(row), 1) for row in (sources, results, truths)])
+    side = pictures.sources.shape[1]
+    truths = [render(edit.target, side) for edit in edits[:count]]
+    rows = (pictures.sources[:count], pictures.results[:count], truths)
+    return np.concatenate([np.concatenate(list(row), 1) for row in rows])
 
 
 def markdown(scores: list[Score], heading: str) -> str:
@@ -231,11 +241,11 @@ def main() -> None:
     scores = []
     for family in FAMILIES:
         edits = held_out_edits(family, arguments.count)
-        scores.append(score(editing, family, edits))
+        pictures = run_edits(editing, edits)
+        scores.append(score(family, edits, pictures))
         if arguments.sheets:
             arguments.sheets.mkdir(parents=True, exist_ok=True)
-            picture = Image.fromarray(sheet(editing, edits[:10]))
-            picture.save(arguments.sheets / f"{family}.png")
+            Image.fromarray(sheet(edits, pictures)).save(arguments.sheets / f"{family}.png")
     heading = (
         f"`python -m mini.evaluate --count {arguments.count}`: held-out scenes and wordings, "
         f"{arguments.steps} Euler ancestral steps, text_cfg {arguments.text_cfg:g}, "

@@ -62,7 +62,13 @@ def reading_loss(text: CLIPTextModel, heads: nn.ModuleList, rows: Tensor, asked:
 
 
 def train_text(folder: Path, pairs: Pairs, steps: int = 700, seed: int = 0) -> Vocabulary:
-    """Save the vocabulary and the encoder that has learned to read; return the vocabulary."""
+    """Save the vocabulary and the encoder that has learned to read; return the vocabulary.
+
+    What an earlier start has saved is kept.
+    """
+    words = folder / "vocabulary.json"
+    if words.exists():
+        return Vocabulary(json.loads(words.read_text()))
     set_seed(seed)
     vocabulary = build_vocabulary(pairs, seed)
     text = new_text_encoder(len(vocabulary))
@@ -86,5 +92,5 @@ def train_text(folder: Path, pairs: Pairs, steps: int = 700, seed: int = 0) -> V
         if step % 50 == 0:
             log.info("reading, step %d: loss %.3f", step, loss.item())
     torch.save(text.state_dict(), folder / "text.pt")
-    (folder / "vocabulary.json").write_text(json.dumps(vocabulary.used))
+    words.write_text(json.dumps(vocabulary.used))
     return vocabulary

@@ -13,6 +13,7 @@ from instruct_pix2pix.mini.evaluate import (
     markdown,
     nearest,
     psnr,
+    run_edits,
     score,
 )
 from instruct_pix2pix.mini.scenes import render
@@ -35,7 +36,10 @@ def test_psnr_counts_the_masked_pixels_only() -> None:
 
 def test_doing_nothing_scores_nothing_and_preserves_all() -> None:
     idle = Editing(lambda pictures, words, seed: pictures, lambda pictures: pictures, 64)
-    scores = [score(idle, family, held_out_edits(family, 5)) for family in ("hair", "none")]
+    scores = []
+    for family in ("hair", "none"):
+        edits = held_out_edits(family, 5)
+        scores.append(score(family, edits, run_edits(idle, edits)))
     assert scores[0].accuracy == 0 == scores[0].unedited_accuracy
     assert min(s.preserved for s in scores) > 90
     assert "| hair | 5 | 0.0% | 0.0% |" in markdown(scores, "A heading.")
@@ -48,7 +52,8 @@ def editing() -> Editing:
 
 @pytest.mark.parametrize("family", ["hair", "clothes", "weather"])
 def test_the_committed_weights_do_what_they_are_asked(editing: Editing, family: str) -> None:
-    measured = score(editing, family, held_out_edits(family, 8))
+    edits = held_out_edits(family, 8)
+    measured = score(family, edits, run_edits(editing, edits))
     assert measured.accuracy is not None and measured.accuracy >= 0.6
 
 
