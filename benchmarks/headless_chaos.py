@@ -34,7 +34,7 @@ EVENTS = ("server", "client", "disk", "server", "client", "server")
 
 def main(
     rows: Annotated[int, typer.Option(help="Edits.")] = 200,
-    steps: Annotated[int, typer.Option(help="Sampling steps of each.")] = 2,
+    steps: Annotated[int, typer.Option(help="Sampling steps of each.")] = 1,
     checkpoint: Annotated[str, typer.Option(help="With which model.")] = "ip2p-mini (built-in)",
     extra: Annotated[str, typer.Option(help="An extra_model_paths file for ComfyUI.")] = "",
 ) -> None:

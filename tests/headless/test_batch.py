@@ -9,10 +9,7 @@ import resource
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet
@@ -21,31 +18,7 @@ from instruct_pix2pix.headless.batch import key_in
 from instruct_pix2pix.headless.results import plain
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
-IP2P = """
-import sys, types
-pack = types.ModuleType("instruct_pix2pix")
-pack.__path__ = [sys.argv.pop(1)]
-sys.modules["instruct_pix2pix"] = pack
-from instruct_pix2pix.headless.cli import main
-main()
-"""
-
-
-def ip2p(*arguments, **options):
-    """Start the command line as a process of its own, which can be killed."""
-    return subprocess.Popen(
-        [sys.executable, "-c", IP2P, str(ROOT), *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
-
-
-def finished(process):
-    out, err = process.communicate(timeout=240)
-    return process.returncode, out + err
+from .command import finished, ip2p
 
 
 @pytest.fixture

@@ -1,0 +1,31 @@
+"""The command `ip2p` as a process of its own, as a user starts it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+IP2P = """
+import sys, types
+pack = types.ModuleType("instruct_pix2pix")
+pack.__path__ = [sys.argv.pop(1)]
+sys.modules["instruct_pix2pix"] = pack
+from instruct_pix2pix.headless.cli import main
+main()
+"""
+
+
+def ip2p(*arguments, **options):
+    """Start the command line as a process of its own, which can be killed."""
+    return subprocess.Popen(
+        [sys.executable, "-c", IP2P, str(ROOT), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def finished(process):
+    out, err = process.communicate(timeout=240)
+    return process.returncode, out + err

@@ -1,0 +1,183 @@
+"""The command line against a real ComfyUI: what it writes, prints and ends with."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from instruct_pix2pix.headless.client import edit
+from instruct_pix2pix.headless.doctor import traps
+from instruct_pix2pix.headless.workflow import load_prompt, node, patched
+from PIL import Image
+
+from .command import ROOT, finished, ip2p
+
+API = sorted((ROOT / "workflows" / "api").glob("*.json"))
+TINY = ("--checkpoint", "tiny.safetensors", "--steps", 1)
+# The README's script: plain HTTP with the standard library.
+SCRIPT = """
+import json, sys, time, urllib.parse, urllib.request
+
+server, workflow = sys.argv[1:3]
+prompt = json.load(open(workflow))
+
+def ask(path, body=None):
+    data = json.dumps(body).encode() if body else None
+    with urllib.request.urlopen(server + path, data) as answer:
+        return answer.read()
+
+job = json.loads(ask("/prompt", {"prompt": prompt}))["prompt_id"]
+while not (done := json.loads(ask("/history/" + job))):
+    time.sleep(0.5)
+for output in done[job]["outputs"].values():
+    for image in output["images"]:
+        picture = ask("/view?" + urllib.parse.urlencode(image))
+        open(image["filename"], "wb").write(picture)
+        print(image["filename"])
+"""
+
+
+def test_an_edit_is_saved_at_the_pictures_size_with_its_prompt(comfyui, picture, tmp_path):
+    target = tmp_path / "out.png"
+    code, said = finished(
+        ip2p("edit", picture, "make it snow", "-o", target, *TINY, "--server", comfyui.url)
+    )
+    assert code == 0 and str(target) in said, said
+    edited = Image.open(target)
+    assert edited.size == Image.open(picture).size
+    prompt = json.loads(edited.text["prompt"])
+    assert prompt["instruction"]["inputs"]["instruction"] == "make it snow"
+
+
+def test_pictures_times_instructions(comfyui, picture, tmp_path):
+    other = picture.with_name("other.png")
+    other.write_bytes(picture.read_bytes())
+    what = (picture, other, "make it snow", "make it rain")
+    code, said = finished(
+        ip2p("edit", *what, "-o", tmp_path / "out", *TINY, "--json", "--server", comfyui.url)
+    )
+    assert code == 0, said
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "other-make-it-rain.png",
+        "other-make-it-snow.png",
+        "photo-make-it-rain.png",
+        "photo-make-it-snow.png",
+    ]
+    assert len(json.loads(said)["edits"]) == 4
+
+
+def test_a_mask_and_a_preset(comfyui, picture, tmp_path):
+    """Outside the mask every pixel is the original's; the preset words the instruction."""
+    pixels = np.zeros((40, 48), np.uint8)
+    pixels[:, 24:] = 255
+    mask, target = tmp_path / "mask.png", tmp_path / "out.png"
+    Image.fromarray(pixels).save(mask)
+    options = ("--preset", "hair color", "green", "--mask", mask, "-o", target)
+    code, said = finished(ip2p("edit", picture, *options, *TINY, "--server", comfyui.url))
+    assert code == 0, said
+    before, after = (np.asarray(Image.open(p).convert("RGB")) for p in (picture, target))
+    # SaveImage truncates, so a grey level can be lost.
+    np.testing.assert_allclose(after[:, :24].astype(int), before[:, :24], atol=1)
+    assert np.abs(after[:, 24:].astype(int) - before[:, 24:]).mean() > 5
+    assert json.loads(Image.open(target).text["prompt"])["preset"]["inputs"]["value"] == "green"
+    code, said = finished(ip2p("presets", "--server", comfyui.url))
+    assert code == 0 and "hair color" in said.splitlines()
+
+
+def test_the_function_for_scripts(comfyui, picture):
+    parameters = {"checkpoint": "tiny.safetensors", "steps": 1}
+    target = edit(picture, "make it snow", server=comfyui.url, **parameters)
+    assert target == picture.with_name("photo-edited.png") and Image.open(target).size == (48, 40)
+
+
+@pytest.mark.parametrize("workflow", API, ids=lambda path: path.stem)
+def test_every_api_workflow_runs_with_a_picture_of_ones_own(comfyui, workflow, picture, tmp_path):
+    settings = ("--set", "Model.checkpoint=tiny.safetensors", "--set", "Sampler.steps=1")
+    image = ("--image", f"Source={picture}")
+    code, said = finished(
+        ip2p("run", workflow, *settings, *image, "-o", tmp_path, "--server", comfyui.url)
+    )
+    assert code == 0, said
+    assert Image.open(tmp_path / f"{workflow.stem}-result.png").size == (48, 40)
+
+
+def test_an_api_workflow_runs_by_a_short_script_and_by_comfy_cli(comfyui, tmp_path):
+    prompt = load_prompt(API[0])
+    quick = patched(prompt, {"Model.checkpoint": "tiny.safetensors", "Sampler.steps": 1})
+    (tmp_path / "quick.json").write_text(json.dumps(quick))
+    command = [sys.executable, "-c", SCRIPT, comfyui.url, "quick.json"]
+    made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert made.returncode == 0, made.stderr
+    assert Image.open(tmp_path / made.stdout.strip()).size == (512, 512)
+
+    made = subprocess.run(
+        [
+            *(str(Path(sys.executable).with_name("comfy")), "--skip-prompt", "run", "--wait"),
+            *("--workflow", str(tmp_path / "quick.json"), "--timeout", "120"),
+            *("--host", "127.0.0.1", "--port", str(comfyui.port)),
+        ],
+        env={"HOME": str(tmp_path), "DO_NOT_TRACK": "1", "COMFY_NO_UPDATE_CHECK": "1"},
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert made.returncode == 0, made.stdout + made.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["edit", "PICTURE"], 3, "one instruction"),
+        (["edit", "missing.png", "x"], 3, "missing.png: there is no such file"),
+        (["edit", "PICTURE", "x", "--set", "Sampler.sed=1"], 3, "no input 'sed'"),
+        (["edit", "PICTURE", "x", "--set", "Samplr.seed=1"], 3, "no node is called 'Samplr'"),
+        (["edit", "PICTURE", "x", "--steps", "0"], 5, "Sampler: .*steps"),
+        (["edit", "PICTURE", "x", "--checkpoint", "no.safetensors"], (5, 6), "no.safetensors"),
+        (["edit", "PICTURE", "x", "--header", "nonsense"], 3, "Name: value"),
+        (["edit", "PICTURE", "x", "--steps", "1", "-o", "/dev/null/a.png"], 7, "cannot write"),
+        (["run", "missing.json"], 3, "missing.json"),
+        (["edit", "--no-such-option"], 2, "no-such-option"),
+    ],
+)
+def test_every_failure_has_its_exit_code_and_one_plain_sentence(
+    comfyui, picture, arguments, code, words
+):
+    given = [str(picture) if a == "PICTURE" else a for a in arguments]
+    if "--checkpoint" not in given and given[0] == "edit":
+        given += ["--checkpoint", "tiny.safetensors"]
+    ended, said = finished(ip2p(*given, "--server", comfyui.url))
+    assert ended == code if isinstance(code, int) else ended in code, said
+    assert words.split(".*")[-1] in said and "Traceback" not in said
+
+
+def test_doctor_finds_a_healthy_server_well(comfyui):
+    code, said = finished(ip2p("doctor", API[0], "--server", comfyui.url, "--json"))
+    found = {f["what"]: f["good"] for f in json.loads(said)["findings"]}
+    assert found["server"] and found["pack"], said
+    assert code == (0 if False not in found.values() else 1)
+
+
+def test_doctor_knows_the_traps():
+    """The mistakes that people publish, in one graph of core nodes."""
+    prompt = {
+        "scale": node("Scale", "ImageScale", width=1024, height=1024),
+        "ip2p": node("IP2P", "InstructPixToPixConditioning", pixels=["scale", 0]),
+        "mask": node("Mask", "SetLatentNoiseMask", samples=["ip2p", 2]),
+        "guider": node(
+            "Guider", "DualCFGGuider", negative=["ip2p", 1], cfg_conds=8.0, cfg_cond2_negative=8.0
+        ),
+        "plain": node("Plain", "KSampler", positive=["ip2p", 0]),
+    }
+    found = [f"{f.what}: {f.message}" for f in traps(prompt)]
+    for words in (
+        "IP2P: works at 1024 x 1024",
+        "Mask: masks a latent of zeros",
+        "Guider: its negative carries the picture",
+        "Guider: guidance 8.0/8.0",
+        "Plain: has one scale",
+    ):
+        assert any(line.startswith(words) for line in found), found
+    for workflow in API:
+        assert not list(traps(load_prompt(workflow)))
