@@ -107,6 +107,19 @@ def test_texts_are_translated_and_hold_on_to_names_and_numbers(language: str) ->
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+def test_tooltips_name_options_as_the_editor_shows_them(language: str) -> None:
+    """Which is in English: it translates no options as yet."""
+    translated = read(language)
+    for node_id, texts in english().items():
+        for slot_id, slot in texts["inputs"].items():
+            tooltip = translated[node_id]["inputs"][slot_id]["tooltip"]
+            words = set(re.findall(r"[\w-]+", slot["tooltip"]))
+            named = [o for o in slot.get("options", {}) if words >= set(o.split())]
+            lost = [option for option in named if option not in tooltip]
+            assert not lost, f"{language}: {node_id} > {slot_id} does not name {lost}"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_the_editor_can_show_every_text(language: str) -> None:
     """It compiles them as messages, in which these characters are commands."""
     for where, text in flat(read(language)):
