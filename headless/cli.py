@@ -42,10 +42,12 @@ from .options import (
     report,
 )
 from .progress import View
+from .protocol import Prompt
 from .results import write_contact, write_results
+from .saved import to_prompt
 from .server import find_comfyui
 from .server import serve as run_serve
-from .workflow import MINI, load_prompt, patched, with_image
+from .workflow import MINI, checked, is_saved, load_json, load_prompt, patched, with_image
 
 app = typer.Typer(
     help="Edit pictures by instruction on ComfyUI's own queue, with InstructPix2Pix.",
@@ -172,7 +174,9 @@ def edit(
 
 @app.command()
 def run(
-    workflow: Annotated[Path, typer.Argument(help="A workflow in the API format.")],
+    workflow: Annotated[
+        Path, typer.Argument(help="A workflow in the API format, or as the editor saves it.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to save.")] = Path("."),
     settings: SetOption = None,
     images: Annotated[
@@ -188,19 +192,26 @@ def run(
 ) -> None:
     """Run any workflow: ip2p run workflows/api/weather.json --set Sampler.seed=7"""
     address = Address(server, header, insecure, ca, timeout)
-    prompt = patched(load_prompt(workflow), pairs(settings))
+    loaded = load_json(workflow)
+    saved_graph = loaded if is_saved(loaded) else None
+    changes = pairs(settings)
+    if saved_graph is None:
+        patched(checked(loaded, str(workflow)), changes)  # before anything is started
     uploads = [(title, Path(path)) for title, path in pairs(images).items()]
 
     async def work() -> list[str]:
         with View(as_json) as view:
             async with address.client(view) as client:
-                patched_prompt = prompt
+                prompt: Prompt = loaded
+                if saved_graph:
+                    await client.ready()
+                    prompt = to_prompt(saved_graph, await client.server.object_info())
+                prompt = patched(prompt, changes)
                 for title, path in uploads:
-                    ref = await client.upload(path)
-                    patched_prompt = with_image(patched_prompt, title, ref.annotated)
+                    prompt = with_image(prompt, title, (await client.upload(path)).annotated)
                 line = view.line(workflow.stem, "waiting")
-                listener = view.listener(line, patched_prompt)
-                result = await client.run(patched_prompt, listener=listener)
+                listener = view.listener(line, prompt)
+                result = await client.run(prompt, listener=listener, workflow=saved_graph)
                 saved = []
                 for number, made in enumerate(result.outputs, 1):
                     many = f"-{number}" if len(result.outputs) > 1 else ""

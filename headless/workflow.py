@@ -116,19 +116,29 @@ def node(title: str, class_type: str, **inputs: Any) -> dict[str, Any]:
 
 def load_prompt(path: Path) -> Prompt:
     """Read a workflow in the API format. Raises InputError that says what the file is instead."""
-    try:
-        if path.stat().st_size > MAX_WORKFLOW:
-            raise InputError(f"{path}: a workflow of more than {MAX_WORKFLOW >> 20} MiB")
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON: {error}") from None
-    if isinstance(value, dict) and isinstance(value.get("nodes"), list):
+    value = load_json(path)
+    if is_saved(value):
         raise InputError(
             f"{path} is a workflow as the editor saves it; export it with File > Export (API)"
         )
     return checked(value, str(path))
+
+
+def is_saved(value: Any) -> bool:
+    """Whether this is a workflow as the editor saves it, with places and links."""
+    return isinstance(value, dict) and isinstance(value.get("nodes"), list)
+
+
+def load_json(path: Path) -> Any:
+    """What a workflow file holds. Raises InputError if that is no JSON of a reasonable size."""
+    try:
+        if path.stat().st_size > MAX_WORKFLOW:
+            raise InputError(f"{path}: a workflow of more than {MAX_WORKFLOW >> 20} MiB")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not JSON: {error}") from None
 
 
 def checked(value: Any, name: str) -> Prompt:
