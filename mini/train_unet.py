@@ -129,12 +129,17 @@ def export_model(folder: Path, path: Path, recipe: dict[str, object]) -> None:
     average.load_state_dict(state["parts"]["average"])
     average.copy_to(networks.parameters())
     latents = torch.load(folder / "latents.pt", weights_only=True)
+    # The last that each stage's log says.
+    figures = {
+        log_path.stem: json.loads(log_path.read_text().splitlines()[-1])
+        for log_path in sorted(folder.glob("*.jsonl"))
+    }
     export(
         path,
         unet_to_ldm(networks["unet"].state_dict()),
         vae_to_ldm(load_vae(folder).state_dict(), latents["mean"], latents["scale"]),
         text_to_ldm(networks["text"].state_dict(), used),
-        recipe | {"steps": state["step"], "minutes": round(state["spent"] / 60, 1)},
+        recipe | {"portraits": PORTRAITS, "landscapes": LANDSCAPES, "batch": BATCH} | figures,
     )
 
 
@@ -197,3 +202,4 @@ def train_unet(folder: Path, minutes: float, workers: int, seed: int = 0) -> Non
                     losses.clear()
 
     run_workers(work, workers)
+    run.save()

@@ -137,3 +137,4 @@ def train_vae(
                 run.log(loss=loss.item(), psnr=psnr(whole.float(), held_out))
 
     run_workers(work, workers)
+    run.save()

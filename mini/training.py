@@ -79,8 +79,6 @@ class Run:
                 if self.clock.spent - saved > SAVE_EVERY:
                     self.save()
                     saved = self.clock.spent
-        if rank == 0:
-            self.save()
 
 
 def share(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:

@@ -64,15 +64,16 @@ def test_an_edit_step_overfits_one_pair() -> None:
     networks = build_networks(tokens=12)
     source, target = 5 * torch.randn(2, 4, 4, 4), 5 * torch.randn(2, 4, 4, 4)
     rows = torch.tensor([[1, 2, 3, *[4] * 74], [1, 5, 6, *[4] * 74]])
-    optimizer = torch.optim.AdamW(networks.parameters(), lr=2e-3)
+    optimizer = torch.optim.AdamW(networks.parameters(), lr=5e-4)
     losses = []
-    for _ in range(40):
+    for _ in range(25):
+        torch.manual_seed(1)  # the same noise at every step
         loss = edit_loss(networks, noise_levels(), source, target, torch.ones(2), rows)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
         losses.append(loss.item())
-    assert np.mean(losses[-8:]) < 0.6 * np.mean(losses[:3])
+    assert losses[-1] < 0.5 * losses[0]
 
 
 def test_the_learning_rate_rises_then_falls_to_nothing() -> None:
@@ -101,6 +102,7 @@ def test_workers_share_weights_and_a_run_resumes_where_it_stopped(tmp_path: Path
             optimizer.zero_grad()
 
     run_workers(work, 2)
+    run.save()
     assert run.clock.done == 1 and (model(torch.ones(1, 3)) - 1).abs() < 0.2
 
     again = nn.Linear(3, 1)
