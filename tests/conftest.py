@@ -12,7 +12,12 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-import torch
+
+# Before torch starts its threads: on tiny models they cost more than they bring, most of all on a
+# busy machine. Servers that a test starts inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 COMFYUI = Path(os.environ.get("COMFYUI_PATH") or ROOT / ".comfyui")
