@@ -205,7 +205,7 @@ def restore(
     match_color  give the edit the original's mean and contrast per channel, see `match_mean_std`
 
     Returns [B, H, W, 3], or 4 channels with the original's alpha. A grey original (one channel)
-    becomes RGB, as an edit may colour it.
+    becomes RGB, as an edit may color it.
     """
     original = frame.original
     batch = image.shape[0]
@@ -230,7 +230,7 @@ def restore(
 
 
 def as_rgb(image: Tensor) -> Tensor:
-    """The colours of an RGB, RGBA (as they are under the alpha) or grey picture: [B, H, W, 3]."""
+    """The colors of an RGB, RGBA (as they are under the alpha) or grey picture: [B, H, W, 3]."""
     return image[..., :3] if image.shape[-1] > 1 else image.expand(-1, -1, -1, 3)
 
 
@@ -275,7 +275,7 @@ def _ramp(inside: Tensor, feather: int) -> Tensor:
 
 
 def match_mean_std(edited: Tensor, original: Tensor, unedited: Tensor) -> Tensor:
-    """Undo a drift of colours: (edited - mean_e) / std_e * std_o + mean_o for each channel.
+    """Undo a drift of colors: (edited - mean_e) / std_e * std_o + mean_o for each channel.
 
     unedited  bool [B, H, W]: where the statistics are taken, as there the two should agree; the
               whole picture where it is empty

@@ -83,7 +83,7 @@ class IP2PGuidance(io.ComfyNode):
                     step=0.01,
                     tooltip=(
                         "Share of the instruction's push that merely amplifies what is there. "
-                        "1 off; lower keeps colours from burning at high text_cfg."
+                        "1 off; lower keeps colors from burning at high text_cfg."
                     ),
                 ),
                 io.Float.Input(
