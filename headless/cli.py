@@ -42,7 +42,7 @@ from .options import (
     report,
 )
 from .progress import View
-from .protocol import Prompt
+from .protocol import Prompt, printable
 from .results import write_contact, write_results
 from .saved import to_prompt
 from .server import find_comfyui
@@ -149,7 +149,7 @@ def edit(
     async def work() -> list[dict[str, Any]]:
         async def one(image: Path, instruction: str, target: Path) -> dict[str, Any]:
             words = f"{preset}: {instruction}" if preset else f'"{instruction}"'
-            line = view.line(escape(f"{image.name}: {words}"), "waiting")
+            line = view.line(f"{image.name}: {words}", "waiting")
             wording: dict[str, Any] = dict(preset=preset, value=instruction) if preset else {}
             result = await client.edit(
                 image,
@@ -376,7 +376,7 @@ def main() -> None:
             kind = type(error).__name__
             print(json.dumps({"error": {"kind": kind, "message": str(error)}}, indent=2))
         errors.print(
-            f"[red]{type(error).__name__}[/red]: {escape(str(error))}",
+            f"[red]{type(error).__name__}[/red]: {escape(printable(str(error)))}",
             highlight=False,
             soft_wrap=True,
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from types import TracebackType
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
@@ -18,14 +20,19 @@ from rich.progress import (
 )
 
 from .client import Listener
-from .protocol import Event, Preview, Prompt, title_of
+from .protocol import Event, Preview, Prompt, printable, title_of
 
 
 class View(AbstractContextManager["View"]):
-    """Lines with a bar each on standard error; silent where that is no terminal, or with --json."""
+    """Lines with a bar each on standard error; where that is no terminal, what is done is printed.
+
+    quiet  say nothing, as with --json
+    """
 
     def __init__(self, quiet: bool = False) -> None:
         console = Console(stderr=True)
+        self.plain = not quiet and not console.is_terminal
+        self._said = time.monotonic()
         self.progress = Progress(
             SpinnerColumn(finished_text="[green]*"),
             TextColumn("{task.description}"),
@@ -49,10 +56,17 @@ class View(AbstractContextManager["View"]):
         self.progress.stop()
 
     def line(self, description: str, doing: str = "") -> TaskID:
-        return self.progress.add_task(description, total=None, doing=doing)
+        return self.progress.add_task(safe(description), total=None, doing=safe(doing))
 
     def done(self, line: TaskID, doing: str = "done") -> None:
-        self.progress.update(line, total=1, completed=1, doing=doing)
+        self.progress.update(line, total=1, completed=1, doing=safe(doing))
+        self._say(line, doing)
+
+    def _say(self, line: TaskID, doing: str) -> None:
+        if self.plain:
+            self._said = time.monotonic()
+            description = self.progress.tasks[line].description
+            self.progress.console.print(f"{description}: {safe(doing)}", highlight=False)
 
     def listener(self, line: TaskID, prompt: Prompt | None = None) -> Listener:
         """Shows on a line which node runs, and how far it is."""
@@ -63,7 +77,7 @@ class View(AbstractContextManager["View"]):
             node = message.data.get("node")
             if message.type == "executing" and isinstance(node, str):
                 doing = title_of(prompt, node) if prompt else node
-                self.progress.update(line, total=None, completed=0, doing=doing)
+                self.progress.update(line, total=None, completed=0, doing=safe(doing))
             elif message.type == "progress":
                 value, most = message.data.get("value"), message.data.get("max")
                 if isinstance(value, (int, float)) and isinstance(most, (int, float)) and most > 0:
@@ -86,5 +100,12 @@ class View(AbstractContextManager["View"]):
             words = f"{through}/{total}, {rate:.2f} a second, {left} left"
             words += f", {failed} failed" if failed else ""
             self.progress.update(line, total=total, completed=through, doing=words)
+            if time.monotonic() - self._said > 30:
+                self._say(line, words)
 
         return tell
+
+
+def safe(text: str) -> str:
+    """Any text as it stands: neither a command to the terminal nor markup."""
+    return escape(printable(text))

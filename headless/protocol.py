@@ -386,8 +386,11 @@ async def _refuse_redirect(
     )
 
 
+def printable(text: str) -> str:
+    """Without control characters, which could make a terminal do things."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+
+
 def _short(value: Any, limit: int = 200) -> str:
-    """Printable and bounded: control characters of a server never reach a terminal."""
-    text = value if isinstance(value, str) else repr(value)
-    text = "".join(c if c.isprintable() or c == "\n" else "?" for c in text[: limit + 1])
+    text = printable((value if isinstance(value, str) else repr(value))[: limit + 1])
     return text if len(text) <= limit else text[:limit] + "..."

@@ -184,3 +184,11 @@ def test_without_a_server_that_answers_rows_wait(work):
 def test_no_cell_is_a_formula(text):
     assert plain(text) == "'" + text
     assert plain("make it snow") == "make it snow" and plain(-1.5) == -1.5
+
+
+def test_rows_of_a_dead_server_go_to_the_other(comfyui, work):
+    folder, arguments = work
+    servers = ("--server", "http://127.0.0.1:9", "--server", comfyui.url, "--patience", 2)
+    code, said = finished(ip2p(*arguments, *servers))
+    assert code == 1, said
+    check_all_done(folder)
