@@ -61,6 +61,7 @@ def main(
     extra: Annotated[str, typer.Option(help="An extra_model_paths file for ComfyUI.")] = "",
 ) -> None:
     arguments = ["--extra-model-paths-config", extra] if extra else []
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         Image.new("RGB", (128, 128), (200, 80, 60)).save(scratch / "picture.png")
@@ -83,7 +84,8 @@ def main(
     text = f"""# Headless: cost of the client, memory, two servers
 
 `python benchmarks/headless_speed.py` on {platform.processor() or platform.machine()},
-{os.cpu_count()} CPU cores, Python {platform.python_version()}.
+{os.cpu_count()} CPU cores, Python {platform.python_version()}, load average {load:.1f} at the
+start; model {checkpoint}.
 
 | | |
 | --- | --- |

@@ -150,7 +150,7 @@ class PrivateServer:
         *,
         arguments: Sequence[str] = (),
         log: Path | None = None,
-        start_timeout: float = 180.0,
+        start_timeout: float = 300.0,
     ) -> None:
         self.installation = installation or find_comfyui()
         self.arguments = tuple(arguments)

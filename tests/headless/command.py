@@ -15,17 +15,22 @@ main()
 """
 
 
+started = []  # by the running test, which the fixture `no_leftovers` ends
+
+
 def ip2p(*arguments, **options):
     """Start the command line as a process of its own, which can be killed."""
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", IP2P, str(ROOT), *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         **options,
     )
+    started.append(process)
+    return process
 
 
 def finished(process):
-    out, err = process.communicate(timeout=240)
+    out, err = process.communicate(timeout=600)
     return process.returncode, out + err

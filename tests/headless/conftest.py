@@ -9,6 +9,8 @@ from instruct_pix2pix.headless.server import PrivateServer
 from instruct_pix2pix.tests.checkpoints.factory import tiny_checkpoint
 from PIL import Image
 
+from .command import started
+
 
 @pytest.fixture(scope="session")
 def comfyui(tmp_path_factory):
@@ -24,6 +26,16 @@ def comfyui(tmp_path_factory):
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture(autouse=True)
+def no_leftovers():
+    """End what a failed test has left running."""
+    yield
+    while started:
+        process = started.pop()
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture

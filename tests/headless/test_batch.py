@@ -9,6 +9,7 @@ import resource
 import shutil
 import signal
 import sqlite3
+import subprocess
 import time
 
 import numpy as np
@@ -45,7 +46,7 @@ def ledger(folder):
 
 def wait_for_done(folder, many, process):
     """Until that many results lie in the folder. The ledger itself is locked while a batch runs."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while len(list(folder.glob("photo-*.png"))) < many:
         assert process.poll() is None, finished(process)
         assert time.monotonic() < deadline
@@ -192,3 +193,22 @@ def test_rows_of_a_dead_server_go_to_the_other(comfyui, work):
     code, said = finished(ip2p(*arguments, *servers))
     assert code == 1, said
     check_all_done(folder)
+
+
+def test_a_private_server_that_dies_is_started_again_and_stopped_at_the_end(tmp_path, picture):
+    """Without --server; the server is killed on the way, and its rows are done after all."""
+    folder = tmp_path / "results"
+    names = [picture.with_name(f"photo-{n}.png") for n in range(4)]
+    for name in names:
+        shutil.copy(picture, name)
+    picture.unlink()
+    client = ip2p("batch", tmp_path, "make it snow", "-o", folder, "--steps", 1)
+    wait_for_done(folder, 1, client)
+    found = subprocess.run(["pgrep", "-P", str(client.pid)], capture_output=True, text=True)
+    (server,) = map(int, found.stdout.split())
+    os.killpg(server, signal.SIGKILL)
+    code, said = finished(client)
+    assert code == 0, said
+    assert [row["completions"] for row in ledger(folder)] == [1] * 4
+    assert "starting it again" in said
+    assert subprocess.run(["pgrep", "-f", str(folder)], capture_output=True).returncode == 1
