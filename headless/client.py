@@ -351,7 +351,9 @@ async def connect(url: str | None = None, **options: Any) -> AsyncIterator[Clien
     """A client of the server at `url`, or of a private one that is started and stopped with it."""
     async with AsyncExitStack() as stack:
         if url is None:
-            url = (await stack.enter_async_context(PrivateServer())).url
+            private = await stack.enter_async_context(PrivateServer())
+            stack.enter_context(private.explained())
+            url = private.url
         yield await stack.enter_async_context(Client(url, **options))
 
 

@@ -75,6 +75,7 @@ class Address:
                 private = PrivateServer()
                 line = view.line("ComfyUI", f"starting {private.installation.tree}")
                 url = (await stack.enter_async_context(private)).url
+                stack.enter_context(private.explained())
                 view.done(line, "ready")
             client = Client(url, **{**self.options(), **options})
             yield await stack.enter_async_context(client)

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -213,6 +213,16 @@ class PrivateServer:
         tail = "\n  | ".join(lines) or "(empty)"
         tree = self.installation.tree
         return f"ComfyUI in {tree} {what}. The end of its log, {self.log}:\n  | {tail}"
+
+    @contextlib.contextmanager
+    def explained(self) -> Iterator[None]:
+        """Where this server dies, let ServerUnavailable tell what its log ends with."""
+        try:
+            yield
+        except ServerUnavailable:
+            if self.alive:
+                raise
+            raise ServerUnavailable(self.describe_failure("died")) from None
 
     async def __aenter__(self) -> PrivateServer:
         try:

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from instruct_pix2pix.headless.client import Client
 from instruct_pix2pix.headless.errors import ComfyUINotFound, ServerUnavailable
 from instruct_pix2pix.headless.server import Installation, PrivateServer, find_comfyui
 
@@ -125,6 +126,27 @@ def test_a_failed_start_shows_and_keeps_the_log(tree):
     log = Path(str(caught.value).split("The end of its log, ")[1].split(":")[0])
     assert "no such device" in log.read_text()
     log.unlink()
+
+
+def test_a_server_that_dies_in_use_is_explained(tree):
+    """The caller meets a connection that fails; the log says why."""
+    (tree / "main.py").write_text(
+        MAIN.replace("class Answer", "print('out of luck', flush=True)\n\nclass Answer")
+    )
+
+    async def use():
+        async with PrivateServer(Installation(tree, sys.executable, "test")) as server:
+            with server.explained():
+                os.killpg(server.process.pid, signal.SIGKILL)
+                server.process.wait()
+                logs.append(server.log)
+                async with Client(server.url, patience=0.2) as client:
+                    await client.ready()
+
+    logs = []
+    with pytest.raises(ServerUnavailable, match=r"died\.(.|\n)*out of luck"):
+        asyncio.run(use())
+    logs[0].unlink()
 
 
 def test_a_silent_server_is_given_up(tree, tmp_path):
