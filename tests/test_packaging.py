@@ -190,6 +190,16 @@ def test_templates_are_in_the_browser(server: Server, checkout: Path) -> None:
         assert picture.startswith(b"\xff\xd8"), f"{title}.jpg is no JPEG"
 
 
+def test_archive_edits_a_picture(
+    server: Server, checkout: Path, home: Path, tmp_path: Path
+) -> None:
+    """With the model and the picture that come with it."""
+    ip2p = Path(sys.executable).with_name("ip2p")
+    workflow = checkout / "workflows" / "api" / "weather.json"
+    run(ip2p, "run", workflow, "--server", server.url, "--output", tmp_path, cwd=home, home=home)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".png"]
+
+
 def test_wheel_holds_the_command_line_and_the_data(
     checkout: Path, home: Path, tmp_path: Path
 ) -> None:
