@@ -9,10 +9,11 @@ import resource
 import shutil
 import signal
 import sqlite3
-import subprocess
 import time
+from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow.parquet
 import pytest
 from instruct_pix2pix.headless.batch import key_in
@@ -204,11 +205,14 @@ def test_a_private_server_that_dies_is_started_again_and_stopped_at_the_end(tmp_
     picture.unlink()
     client = ip2p("batch", tmp_path, "make it snow", "-o", folder, "--steps", 1)
     wait_for_done(folder, 1, client)
-    found = subprocess.run(["pgrep", "-P", str(client.pid)], capture_output=True, text=True)
-    (server,) = map(int, found.stdout.split())
-    os.killpg(server, signal.SIGKILL)
+    (server,) = psutil.Process(client.pid).children()
+    scratch = server.cmdline()[3]
+    assert Path(scratch).is_dir()
+    os.killpg(server.pid, signal.SIGKILL)
     code, said = finished(client)
     assert code == 0, said
     assert [row["completions"] for row in ledger(folder)] == [1] * 4
     assert "starting it again" in said
-    assert subprocess.run(["pgrep", "-f", str(folder)], capture_output=True).returncode == 1
+    assert not Path(scratch).exists()
+    running = psutil.process_iter(["cmdline"])
+    assert not [process for process in running if scratch in (process.info["cmdline"] or ())]
