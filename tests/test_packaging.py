@@ -195,7 +195,7 @@ def test_archive_edits_a_picture(
 ) -> None:
     """With the model and the picture that come with it."""
     ip2p = Path(sys.executable).with_name("ip2p")
-    workflow = checkout / "workflows" / "api" / "weather.json"
+    workflow = checkout / "workflows" / "api" / "hair-color.json"
     run(ip2p, "run", workflow, "--server", server.url, "--output", tmp_path, cwd=home, home=home)
     assert [path.suffix for path in tmp_path.iterdir()] == [".png"]
 
