@@ -212,9 +212,11 @@ def run(
                 line = view.line(workflow.stem, "waiting")
                 listener = view.listener(line, prompt)
                 result = await client.run(prompt, listener=listener, workflow=saved_graph)
+                kept = [made for made in result.outputs if made.file.type == "output"]
+                kept = kept or list(result.outputs)  # previews, where nothing else came
                 saved = []
-                for number, made in enumerate(result.outputs, 1):
-                    many = f"-{number}" if len(result.outputs) > 1 else ""
+                for number, made in enumerate(kept, 1):
+                    many = f"-{number}" if len(kept) > 1 else ""
                     suffix = Path(made.file.filename).suffix
                     target = output / f"{slug(workflow.stem)}-{slug(made.title)}{many}{suffix}"
                     await client.save(made.file, target)

@@ -28,7 +28,7 @@ class Result:
 
 
 def outputs_of(prompt: Prompt, entry: dict[str, Any]) -> tuple[Output, ...]:
-    """The files that a history entry names. Raises what the entry says went wrong."""
+    """The files that a history entry names, previews last. Raises what it says went wrong."""
     status = entry.get("status") or {}
     messages = status.get("messages") if isinstance(status, dict) else None
     for message in messages if isinstance(messages, list) else ():
@@ -50,10 +50,11 @@ def outputs_of(prompt: Prompt, entry: dict[str, Any]) -> tuple[Output, ...]:
     named = entry.get("outputs")
     if not isinstance(named, dict):
         raise ServerMisbehaved("the history names no outputs")
-    return tuple(
+    outputs = (
         Output(node, title_of(prompt, node), parse_file(file))
         for node, made in named.items()
         for files in (made.values() if isinstance(made, dict) else ())
         for file in (files if isinstance(files, list) else ())
         if isinstance(file, dict) and "filename" in file
     )
+    return tuple(sorted(outputs, key=lambda made: made.file.type != "output"))

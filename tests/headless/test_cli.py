@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from instruct_pix2pix.headless.client import edit
+from instruct_pix2pix.headless.demo import SLUGS
 from instruct_pix2pix.headless.doctor import traps
 from instruct_pix2pix.headless.workflow import load_prompt, node, patched
 from PIL import Image
 
 from .command import ROOT, finished, ip2p
 
-API = sorted((ROOT / "workflows" / "api").glob("*.json"))
+WORKFLOWS = ROOT / "workflows" / "api"
+API = [WORKFLOWS / f"{slug}.json" for slug in SLUGS]
 TINY = ("--checkpoint", "tiny.safetensors", "--steps", 1)
 # The README's script: plain HTTP with the standard library.
 SCRIPT = """
@@ -104,7 +106,7 @@ def test_every_api_workflow_runs_with_a_picture_of_ones_own(comfyui, workflow, p
 
 
 def test_an_api_workflow_runs_by_a_short_script_and_by_comfy_cli(comfyui, tmp_path):
-    prompt = load_prompt(API[0])
+    prompt = load_prompt(WORKFLOWS / "weather.json")
     quick = patched(prompt, {"Model.checkpoint": "tiny.safetensors", "Sampler.steps": 1})
     (tmp_path / "quick.json").write_text(json.dumps(quick))
     command = [sys.executable, "-c", SCRIPT, comfyui.url, "quick.json"]
@@ -179,5 +181,5 @@ def test_doctor_knows_the_traps():
         "Plain: has one scale",
     ):
         assert any(line.startswith(words) for line in found), found
-    for workflow in API:
+    for workflow in WORKFLOWS.glob("*.json"):
         assert not list(traps(load_prompt(workflow)))

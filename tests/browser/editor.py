@@ -1,0 +1,61 @@
+"""ComfyUI's node editor in a headless Chromium."""
+
+from __future__ import annotations
+
+import shutil
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--no-first-run"),
+)
+READY = "() => window.app?.graph && Object.keys(LiteGraph.registered_node_types).length > 50"
+# A slow machine is no failure.
+PATIENCE = 120_000
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser: the system's Chromium, else the one that Playwright installed."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=list(FLAGS), timeout=PATIENCE
+        )
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def set_setting(url: str, name: str, value: str) -> None:
+    """Save a setting of the editor, `value` being JSON, as the server keeps it for its pages."""
+    request = urllib.request.Request(f"{url}/settings/{name}", value.encode())
+    urllib.request.urlopen(request, timeout=60).close()
+
+
+def open_editor(page: Page, url: str) -> None:
+    """Open the editor of a server and wait until its nodes are there."""
+    set_setting(url, "Comfy.TutorialCompleted", "true")  # else a dialog covers the canvas
+    page.set_default_timeout(PATIENCE)
+    page.goto(url, timeout=PATIENCE)
+    page.wait_for_function(READY, timeout=PATIENCE)
+
+
+def fit_view(page: Page) -> None:
+    """Bring all of the workflow into view and let it be drawn."""
+    page.evaluate("""async () => {
+        await app.extensionManager.command.execute("Comfy.Canvas.FitView")
+        app.canvas.setDirty(true, true)
+    }""")
+    # FitView moves there in half a second.
+    still = """() => {
+        const view = [...app.canvas.ds.offset, app.canvas.ds.scale].join()
+        const seen = window.seenView
+        window.seenView = view
+        return view === seen
+    }"""
+    page.wait_for_function(still, polling=300)
