@@ -190,4 +190,5 @@ def export(path: Path, unet: Weights, vae: Weights, text: Weights, recipe: dict[
     }
     fresh = path.with_suffix(".new")
     save_file(tensors, fresh, metadata)
+    fresh.chmod(0o644)  # safetensors writes for the owner alone
     os.replace(fresh, path)

@@ -22,7 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("stages", nargs="*", default=STAGES)
     parser.add_argument("--folder", type=Path, default=Path("runs/mini"))
-    parser.add_argument("--sketch-minutes", type=float, default=14)
+    parser.add_argument("--sketch-minutes", type=float, default=15)
     parser.add_argument("--vae-minutes", type=float, default=10)
     parser.add_argument("--unet-minutes", type=float, default=60)
     parser.add_argument("--output", type=Path, default=Path("mini/ip2p-mini.safetensors"))
