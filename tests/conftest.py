@@ -5,6 +5,7 @@ itself: there its `nodes/` would shadow ComfyUI's `nodes.py`.
 """
 
 import os
+import signal
 import sys
 import types
 from collections.abc import Generator
@@ -33,6 +34,9 @@ sys.path.insert(0, str(COMFYUI))
 from comfy.cli_args import args  # noqa: E402  (needs the path above)
 
 args.cpu = not torch.cuda.is_available()
+
+# Started in the background, a shell has pytest and all its children ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Examples are the same in every run, and a busy machine is no failure.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
