@@ -6,6 +6,7 @@ import shutil
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -43,6 +44,11 @@ def open_editor(page: Page, url: str) -> None:
     page.set_default_timeout(PATIENCE)
     page.goto(url, timeout=PATIENCE)
     page.wait_for_function(READY, timeout=PATIENCE)
+
+
+def open_workflow(page: Page, workflow: dict[str, Any]) -> None:
+    """Open a saved workflow in a tab of its own."""
+    page.evaluate("async (workflow) => { await app.loadGraphData(workflow) }", workflow)
 
 
 def fit_view(page: Page) -> None:
