@@ -112,8 +112,10 @@ def test_two_batches_in_one_folder_are_refused(comfyui, work):
     folder, arguments = work
     first = ip2p(*arguments, "--server", comfyui.url)
     wait_for_done(folder, 1, first)
+    first.send_signal(signal.SIGSTOP)  # else it may be done before the second has started
     code, said = finished(ip2p(*arguments, "--server", comfyui.url))
     assert code == 3 and "another batch works in this folder" in said
+    first.send_signal(signal.SIGCONT)
     finished(first)
     check_all_done(folder)
 
