@@ -205,12 +205,14 @@ def test_a_private_server_that_dies_is_started_again_and_stopped_at_the_end(tmp_
     for name in names:
         shutil.copy(picture, name)
     picture.unlink()
-    client = ip2p("batch", tmp_path, "make it snow", "-o", folder, "--steps", 1)
+    client = ip2p("batch", tmp_path, "make it snow", "-o", folder, "--steps", 20)
     wait_for_done(folder, 1, client)
+    client.send_signal(signal.SIGSTOP)  # else all may be done before the server is found
     (server,) = psutil.Process(client.pid).children()
     scratch = server.cmdline()[3]
     assert Path(scratch).is_dir()
     os.killpg(server.pid, signal.SIGKILL)
+    client.send_signal(signal.SIGCONT)
     code, said = finished(client)
     assert code == 0, said
     assert [row["completions"] for row in ledger(folder)] == [1] * 4
