@@ -31,7 +31,7 @@ UV := VIRTUAL_ENV=$(VENV) $(RUN)/uv
 LOCK := $(UV) pip compile --quiet --upgrade --generate-hashes --custom-compile-command "make lock"
 
 .DELETE_ON_ERROR:
-.PHONY: help setup link demo serve test lint mini mini-eval bench lock clean
+.PHONY: help setup link demo serve test lint mini mini-eval bench thumbnails lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -61,6 +61,9 @@ mini-eval: setup ## measure the built-in model
 bench: setup ## measure against core and diffusers
 	@for program in benchmarks/*.py; do \
 	PYTHONPATH=$(COMFYUI) $(RUN)/python $$program || exit 1; done
+
+thumbnails: setup ## run every template in the editor and keep its picture
+	@$(RUN)/python -P -m instruct_pix2pix.tests.browser.templates
 
 lock: $(CURDIR)/.venv/bin/uv .comfyui/main.py ## pin the newest versions anew
 	@$(LOCK) --universal --python-version 3.11 requirements/uv.in -o requirements/uv.txt
