@@ -190,9 +190,12 @@ def test_a_file_that_is_no_ip2p_checkpoint_is_refused_by_name_and_the_server_liv
 @pytest.mark.parametrize("slug", ["hair-color", "virtual-try-on", "weather"])
 def test_the_shipped_workflows_run_as_they_are(server, slug, tmp_path):
     prompt = json.loads((WORKFLOWS / f"{slug}.json").read_text())
-    with contextlib.closing(asyncio.new_event_loop()):
-        result = run(server, lambda client: client.run(prompt))
-        run(server, lambda client: client.save(result.outputs[0].file, tmp_path / "out.png"))
+
+    async def run_and_save(client):
+        result = await client.run(prompt)
+        await client.save(result.outputs[0].file, tmp_path / "out.png")
+
+    run(server, run_and_save)
     assert Image.open(tmp_path / "out.png").size == (512, 512)
 
 
