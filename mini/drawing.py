@@ -137,8 +137,19 @@ class Painting:
             rows = np.rint(colors).astype(np.uint8)[:, None]
             gradient = Image.fromarray(np.repeat(rows, box[2] - box[0], 1))
             self.canvas.paste(gradient, box, mask)
-        if names is None:
+        if names is not None:
+            self._claim(names, box, mask)
+
+    def stamp(self, names: str, shape: Shape, image: Image.Image) -> None:
+        """Paint `shape` with `image`, an "RGB" image as large as the box around the shape."""
+        box = shape.mask.getbbox()
+        if box is None:
             return
+        mask = shape.mask.crop(box)
+        self.canvas.paste(image, box, mask)
+        self._claim(names, box, mask)
+
+    def _claim(self, names: str, box: tuple[int, int, int, int], mask: Image.Image) -> None:
         for name, region in self.regions.items():
             region.paste(255 if name in names.split() else 0, box, mask)
 
