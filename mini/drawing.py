@@ -70,6 +70,12 @@ class Shape:
         )
         return self
 
+    def arch(self, x: float, y: float, radius: float, width: float) -> "Shape":
+        """The upper half of a ring around (x, y), `width` wide inwards from `radius`."""
+        box = [v * self.side for v in (x - radius, y - radius, x + radius, y + radius)]
+        self.draw.arc(box, 180, 360, fill=255, width=max(1, round(width * self.side)))
+        return self
+
     def cut(self, other: "Shape") -> "Shape":
         """Without what lies in `other`."""
         self.mask.paste(0, mask=other.mask)
