@@ -60,19 +60,15 @@ def beach(art: Painting, rng: np.random.Generator) -> None:
     )
     art.layer("background", art.shape().polygon(trunk), (150, 108, 66))
     leaves = art.shape()
-    for reach, drop in ((-0.2, 0.12), (-0.17, -0.03), (-0.04, -0.12), (0.14, -0.06), (0.2, 0.1)):
-        tip = (top + reach, 0.2 + drop)
-        leaves.polygon(
-            smooth(
-                [
-                    (top, 0.2),
-                    (top + reach * 0.5, 0.14 + drop * 0.2),
-                    tip,
-                    (top + reach * 0.5, 0.2 + drop * 0.3),
-                ],
-                2,
-            )
-        )
+    for reach, drop in ((-0.24, 0.1), (-0.2, -0.07), (-0.02, -0.16), (0.19, -0.08), (0.24, 0.09)):
+        leaf = [
+            (top, 0.215),
+            (top + reach * 0.25, 0.15 + drop * 0.3),
+            (top + reach * 0.75, 0.15 + drop * 0.6),
+            (top + reach * 1.1, 0.2 + drop),
+            (top + reach * 0.6, 0.215 + drop * 0.5),
+        ]
+        leaves.polygon(smooth(leaf, 2))
     art.layer("background", leaves, (52, 158, 74), (28, 116, 62), 0.08, 0.3)
 
 
