@@ -64,6 +64,45 @@ def scale_inputs() -> list[io.Input]:
     ]
 
 
+def run_inputs() -> list[io.Input]:
+    """The random numbers and the number of steps."""
+    return [
+        io.Int.Input(
+            "seed",
+            default=0,
+            min=0,
+            max=0xFFFFFFFFFFFFFFFF,
+            control_after_generate=True,
+            tooltip="The random numbers of this edit. Another seed is another attempt.",
+        ),
+        io.Int.Input(
+            "steps",
+            default=20,
+            min=1,
+            max=10000,
+            tooltip="Sampling steps. 20 is enough; the authors used 100.",
+        ),
+    ]
+
+
+def sampler_inputs() -> list[io.Input]:
+    """The algorithm and its noise levels."""
+    return [
+        io.Combo.Input(
+            "sampler_name",
+            options=comfy.samplers.SAMPLER_NAMES,
+            default="euler_ancestral",
+            tooltip="The sampling algorithm. The authors used euler_ancestral.",
+        ),
+        io.Combo.Input(
+            "scheduler",
+            options=comfy.samplers.SCHEDULER_NAMES,
+            default="normal",
+            tooltip="How the noise levels are spaced. The authors' spacing is 'normal'.",
+        ),
+    ]
+
+
 def guidance_input() -> io.Input:
     """The socket for finer control of the two scales."""
     return GuidanceType.Input(
@@ -86,34 +125,9 @@ class IP2PKSampler(io.ComfyNode):
             ),
             inputs=[
                 *guided_inputs(),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="The random numbers of this edit. Another seed is another attempt.",
-                ),
-                io.Int.Input(
-                    "steps",
-                    default=20,
-                    min=1,
-                    max=10000,
-                    tooltip="Sampling steps. 20 is enough; the authors used 100.",
-                ),
+                *run_inputs(),
                 *scale_inputs(),
-                io.Combo.Input(
-                    "sampler_name",
-                    options=comfy.samplers.SAMPLER_NAMES,
-                    default="euler_ancestral",
-                    tooltip="The sampling algorithm. The authors used euler_ancestral.",
-                ),
-                io.Combo.Input(
-                    "scheduler",
-                    options=comfy.samplers.SCHEDULER_NAMES,
-                    default="normal",
-                    tooltip="How the noise levels are spaced. The authors' spacing is 'normal'.",
-                ),
+                *sampler_inputs(),
                 io.Float.Input(
                     "denoise",
                     default=1.0,

@@ -37,15 +37,15 @@ class Schedule:
     final: float = 1.0
     outside: float = 1.0
 
-    def at(self, scale: float, progress: float, region: Tensor | None) -> Scale:
+    def at(self, scale: Scale, progress: float, region: Tensor | None) -> Scale:
         """`scale` at `progress` (0 first step, 1 last step) over `region` [B, 1, h, w]."""
         if not self.start <= progress <= self.end:
             return 1.0
         run = (progress - self.start) / (self.end - self.start) if self.end > self.start else 1.0
         if self.curve == "linear":
-            scale *= 1 + (self.final - 1) * run
+            scale = scale * (1 + (self.final - 1) * run)
         elif self.curve == "cosine":
-            scale *= self.final + (1 - self.final) * (1 + math.cos(math.pi * run)) / 2
+            scale = scale * (self.final + (1 - self.final) * (1 + math.cos(math.pi * run)) / 2)
         if region is None or self.outside == 1:
             return scale
         return scale * (self.outside + (1 - self.outside) * region)
@@ -71,7 +71,7 @@ class Guidance:
     region: Tensor | None = None
 
     def scales(
-        self, text_cfg: float, image_cfg: float, progress: float, x: Tensor
+        self, text_cfg: Scale, image_cfg: Scale, progress: float, x: Tensor
     ) -> tuple[Scale, Scale]:
         """The two scales for the latent x [B, C, h, w] at this point of the run."""
         region = None if self.region is None else latent_region(self.region, x)

@@ -1,0 +1,140 @@
+"""Many edits at once equal the same edits one at a time."""
+
+import comfy.model_management
+import comfy.samplers
+import comfy.utils
+import pytest
+import torch
+from instruct_pix2pix.nodes.cells import BATCHING, Cell, Edit
+from instruct_pix2pix.nodes.guidance import IP2PGuidance
+
+# The model and the graphs of the sampler tests.
+from ..samplers.conftest import graph, model  # noqa: F401
+from .test_guidance import DEFAULTS
+
+CELLS = [Cell(7.5, 1.5, 5), Cell(4.0, 1.0, 5), Cell(3.0, 3.0, 5), Cell(0.0, 2.0, 8)]
+
+
+def run(model, graph, source, cells, sampler_name="euler", guidance=None):  # noqa: F811
+    edit = Edit(
+        model, graph.instruction, graph.negative, source, 3, sampler_name, "normal", guidance
+    )
+    found = {}
+    for indices, latents in edit.run(cells, comfy.utils.ProgressBar(1), lambda *_: None):
+        found |= dict(zip(indices, latents, strict=True))
+    return [found[index] for index in range(len(cells))]
+
+
+def singles(model, graph, source, cells, sampler_name="euler", guidance=None):  # noqa: F811
+    return [
+        graph.edit(
+            model,
+            source,
+            cell.text_cfg,
+            cell.image_cfg,
+            sampler_name,
+            seed=cell.seed,
+            guidance=guidance,
+        )
+        for cell in cells
+    ]
+
+
+def assert_same(found, expected):
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("sampler_name", comfy.samplers.SAMPLER_NAMES)
+def test_cells_equal_single_edits(model, graph, sampler_name):  # noqa: F811
+    """With every sampler: those that cannot batch run one by one."""
+    source = graph.source()
+    assert_same(
+        run(model, graph, source, CELLS, sampler_name),
+        singles(model, graph, source, CELLS, sampler_name),
+    )
+
+
+def test_the_samplers_that_batch_exist():
+    assert set(comfy.samplers.SAMPLER_NAMES) >= BATCHING
+
+
+@pytest.mark.parametrize("masks", [1, 2])
+def test_batches_of_pictures_masks_and_regions(model, graph, masks):  # noqa: F811
+    source = graph.source(2)
+    source["noise_mask"] = torch.zeros(masks, 1, 64, 64)
+    source["noise_mask"][..., 16:48] = 1
+    region = source["noise_mask"][:, 0]
+    guidance = IP2PGuidance.execute(
+        **(DEFAULTS | {"region": region, "text_outside": 0.5, "text_curve": "cosine"})
+    )[0]
+    args = model, graph, source, CELLS, "euler_ancestral", guidance
+    assert_same(run(*args), singles(*args))
+
+
+def test_patches_that_read_the_scale_get_one_number(model, graph):  # noqa: F811
+    scales = []
+
+    def hook(args):
+        scales.append(args["cond_scale"])
+        return args["denoised"] * (1 - 0.01 * args["cond_scale"])
+
+    patched = model.clone()
+    patched.set_model_sampler_post_cfg_function(hook)
+    source = graph.source()
+    assert_same(run(patched, graph, source, CELLS), singles(patched, graph, source, CELLS))
+    assert set(scales) == {cell.text_cfg for cell in CELLS}
+
+
+def evaluations(model, graph, cells):  # noqa: F811
+    """Pictures that went through the network."""
+    counts = []
+
+    def wrapper(apply_model, args):
+        counts.append(len(args["input"]))
+        return apply_model(args["input"], args["timestep"], **args["c"])
+
+    patched = model.clone()
+    patched.set_model_unet_function_wrapper(wrapper)
+    run(patched, graph, graph.source(), cells)
+    return sum(counts)
+
+
+def test_what_is_identical_is_shared(model, graph):  # noqa: F811
+    """The first step of all cells of one seed, and no branch that a cell does not need."""
+    same_seed = [Cell(7.5, 1.5, 5), Cell(5.0, 1.5, 5), Cell(7.5, 1.0, 5), Cell(5.0, 1.0, 5)]
+    assert evaluations(model, graph, same_seed) == 3 + 2 * (2 * 3) + 2 + 2 * (2 * 2)
+    seeds = [Cell(7.5, 1.5, 5), Cell(7.5, 1.5, 6)]
+    assert evaluations(model, graph, seeds) == 3 * 2 * 3
+
+
+@pytest.mark.parametrize(("room", "sizes"), [(0.5, [1] * 5), (2.5, [2, 2, 1]), (99, [5])])
+def test_batches_fit_the_memory(model, graph, monkeypatch, room, sizes):  # noqa: F811
+    source = graph.source()
+    each = 1.5 * model.memory_required([3, *source["samples"].shape[1:]])
+    unloaded = model.model_size() - model.loaded_size()
+    monkeypatch.setattr(
+        comfy.model_management, "get_free_memory", lambda *_, **__: unloaded + room * each
+    )
+    edit = Edit(model, graph.instruction, graph.negative, source, 3, "euler", "normal")
+    batches = edit.batches([Cell(5.0 + index, 1.5, 0) for index in range(5)])
+    assert list(map(len, batches)) == sizes
+    assert sum(batches, []) == list(range(5))
+
+
+def test_an_interrupt_stops_between_steps(model, graph, monkeypatch):  # noqa: F811
+    """Where ComfyUI hears it: the hook of its progress bar, at each step."""
+    heard = []
+
+    def hook(value, total, preview, node_id=None):
+        heard.append((value, total))
+        if len(heard) == 2:
+            comfy.model_management.interrupt_current_processing()
+        comfy.model_management.throw_exception_if_processing_interrupted()
+
+    monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", hook)
+    edit = Edit(model, graph.instruction, graph.negative, graph.source(), 9, "euler", "normal")
+    cells = [Cell(5.0, 1.5, 0), Cell(6.0, 1.5, 0)]
+    with pytest.raises(comfy.model_management.InterruptProcessingException):
+        list(edit.run(cells, comfy.utils.ProgressBar(18), lambda *_: None))
+    assert heard == [(2, 18), (4, 18)]

@@ -1,0 +1,36 @@
+"""The contact sheet holds every picture whole, in its place, beside readable labels."""
+
+import numpy as np
+import pytest
+from instruct_pix2pix.nodes.sheet import BLANK, PAPER, Sheet
+from PIL import Image
+
+COLUMNS, ROWS = ["text_cfg 5", "text_cfg 7.5"], ["image_cfg 1", "image_cfg 1.5", "image_cfg 2"]
+
+
+@pytest.mark.parametrize("size", [(512, 512), (128, 192), (8, 8), (1024, 64)])
+def test_pictures_are_whole_and_in_their_place(size):
+    sheet = Sheet(COLUMNS, ROWS, size)
+    sheet.paste(Image.new("RGB", size, (255, 0, 0)), 1, 2)
+    sheet.paste(Image.new("RGB", size, (0, 0, 255)), 0, 0)
+    pixels = np.array(sheet.image)
+    red = np.argwhere((pixels == (255, 0, 0)).all(-1))
+    blue = np.argwhere((pixels == (0, 0, 255)).all(-1))
+    blank = (pixels == BLANK).all(-1)
+    assert len(red) == len(blue) == size[0] * size[1]
+    assert blank.sum() == 4 * size[0] * size[1]
+    assert (red.min(0) > blue.max(0)).all()
+    assert (red.max(0) == np.array(pixels.shape[:2]) - 1 - sheet.gap).all()
+
+
+def test_both_axes_are_labelled():
+    sheet = Sheet(COLUMNS, ROWS, (128, 128))
+    pixels = np.array(sheet.image)
+    for column in range(2):
+        x = sheet.place(column, 0)[0]
+        assert (pixels[: sheet.margin, x : x + 128] != PAPER).any()
+    for row in range(3):
+        y = sheet.place(0, row)[1]
+        label = pixels[y : y + 128, : sheet.margin]
+        assert (label != PAPER).any()
+        assert (label[0] == PAPER).all() and (label[-1] == PAPER).all(), "the label is cut off"
