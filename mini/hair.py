@@ -67,6 +67,7 @@ class Hair:
                 x = at.x + (at.rx + 0.085) * np.cos(turn)
                 cloud.ellipse(x, at.y - 0.015 + (at.ry + 0.035) * np.sin(turn), radius, radius)
             self.layer(cloud, color, darker(color, 0.28), at.y - 0.05, at.collar + 0.04)
+            self.ringlets(cloud)
         elif self.style in ("bob", "long"):
             is_long = self.style == "long"
             width = at.rx + (0.07 if is_long else 0.06)
@@ -194,8 +195,8 @@ class Hair:
         gloss = art.shape().line(shine, 0.024).opacity(0.5)
         art.layer(None, gloss.within(shape), lighter(color, 0.45))
 
-    def ringlets(self, front: Shape) -> None:
-        """Small arcs over the cloud of curls."""
+    def ringlets(self, curls: Shape) -> None:
+        """The small arcs that lie on `curls`, a part of the cloud."""
         art, at = self.art, self.at
         rng = stream(self.seed, "ringlets")
         arcs = art.shape()
@@ -204,17 +205,7 @@ class Hair:
             y = at.y - 0.015 + (at.ry + 0.02) * np.sin(turn)
             spread = np.linspace(0, 3.6, 6) + rng.uniform(0, 6.28)
             arcs.line([(x + 0.026 * np.cos(t), y + 0.026 * np.sin(t)) for t in spread], 0.01)
-        covered = self.tucked if self.covered else art.shape()
-        below = art.shape().polygon(
-            [
-                (at.x - at.rx, at.y - 0.1),
-                (at.x + at.rx, at.y - 0.1),
-                (at.x + at.rx, 1),
-                (at.x - at.rx, 1),
-            ]
-        )
-        arcs.cut(covered).cut(below)
-        art.layer(None, arcs, darker(self.color, 0.3))
+        art.layer(None, arcs.within(curls), darker(self.color, 0.3))
 
 
 def paint_hat(art: Painting, seed: int, hat: str, at: Pose) -> None:

@@ -29,11 +29,15 @@ def person(seed: int) -> Portrait:
 
 
 @pytest.mark.parametrize("attribute", ATTRIBUTES)
-@pytest.mark.parametrize("seed", range(5))
-def test_an_attribute_changes_no_pixel_outside_its_region(attribute: str, seed: int) -> None:
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("hair_style", ATTRIBUTES["hair_style"])
+def test_an_attribute_changes_no_pixel_outside_its_region(
+    attribute: str, seed: int, hair_style: str
+) -> None:
     region = REGION_OF[attribute]
+    scene = replace(person(seed), hair_style=hair_style)
     drawn = [
-        paint(replace(person(seed), **{attribute: value}), SIZE, [region])
+        paint(replace(scene, **{attribute: value}), SIZE, [region])
         for value in ATTRIBUTES[attribute]
     ]
     allowed = np.logical_or.reduce([art.region(region) for art in drawn])
