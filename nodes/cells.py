@@ -13,6 +13,7 @@ import comfy.model_management
 import comfy.sample
 import comfy.samplers
 import comfy.utils
+import latent_preview
 import torch
 from PIL import Image
 from torch import Tensor
@@ -156,6 +157,16 @@ class Edit:
             guidance,
             pictures=len(picture),
         )
+
+
+def live_preview(model: Any) -> Preview:
+    """What the edit in progress looks like, where ComfyUI shows previews."""
+    previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
+
+    def preview(indices: list[int], x0: Tensor) -> Image.Image | None:
+        return None if previewer is None else previewer.decode_latent_to_preview(x0[:1])
+
+    return preview
 
 
 class CellsGuider(DualGuider):
