@@ -1,0 +1,206 @@
+"""Solid figures of one material: parts in relief, lit from the upper left, then textured."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from .drawing import Color, Painting, Point, Shape, stream
+
+MATERIALS = ("plain", "wood", "marble", "bronze", "glass", "gold")
+
+# The colors of a material from its darkest tone to its brightest, as (tone, color) stops.
+# A metal's brightness goes up and down with its tone: that is what reads as a reflection.
+RAMPS: dict[str, tuple[tuple[float, Color], ...]] = {
+    "wood": (
+        (0, (62, 32, 14)),
+        (0.45, (164, 98, 46)),
+        (0.75, (206, 142, 80)),
+        (1, (240, 194, 134)),
+    ),
+    "marble": (
+        (0, (104, 108, 122)),
+        (0.4, (206, 208, 214)),
+        (0.6, (240, 240, 240)),
+        (1, (255,) * 3),
+    ),
+    "bronze": (
+        (0, (16, 22, 18)),
+        (0.3, (54, 46, 30)),
+        (0.5, (98, 72, 38)),
+        (0.62, (62, 50, 28)),
+        (0.8, (150, 108, 58)),
+        (0.93, (232, 196, 136)),
+        (1, (255, 240, 204)),
+    ),
+    "gold": (
+        (0, (112, 58, 0)),
+        (0.28, (206, 132, 4)),
+        (0.46, (255, 212, 40)),
+        (0.58, (226, 156, 10)),
+        (0.74, (255, 222, 66)),
+        (0.88, (255, 250, 206)),
+        (1, (255, 255, 255)),
+    ),
+}
+VEIN: Color = (92, 98, 116)
+PATINA: Color = (66, 140, 118)
+ICE: Color = (196, 228, 246)
+GLASS_SHADE: Color = (44, 104, 168)
+
+# Where the light comes from (x right, y down, z to the viewer), of length 1.
+LIGHT = (-0.48, -0.64, 0.6)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a figure stands: a length of 1 in it is `scale` in the picture."""
+
+    x: float
+    foot: float
+    scale: float
+    turn: int  # 1, or -1 when mirrored
+
+    def __call__(self, u: float, v: float) -> Point:
+        """The picture's point of a figure's: u to the right of its middle, v up from its foot."""
+        return self.x + self.turn * u * self.scale, self.foot - v * self.scale
+
+
+class Placed(Shape):
+    """A shape in the coordinates of a figure."""
+
+    def __init__(self, side: int, place: Place):
+        super().__init__(side)
+        self.place = place
+
+    def ellipse(self, x: float, y: float, rx: float, ry: float) -> "Placed":
+        x, y = self.place(x, y)
+        super().ellipse(x, y, rx * self.place.scale, ry * self.place.scale)
+        return self
+
+    def polygon(self, points: Iterable[Point]) -> "Placed":
+        super().polygon([self.place(*point) for point in points])
+        return self
+
+    def line(self, points: Iterable[Point], width: float) -> "Placed":
+        super().line([self.place(*point) for point in points], width * self.place.scale)
+        return self
+
+
+class Figure:
+    """An object in the making: a mask, and for each point a color, a tone and a height."""
+
+    def __init__(self, side: int, place: Place):
+        self.place = place
+        self.outline = Shape(side)
+        self.colors = Image.new("RGB", (side, side))
+        self.tones = Image.new("L", (side, side), 128)
+        self.relief = Image.new("L", (side, side))
+
+    def shape(self) -> Placed:
+        return Placed(self.outline.side, self.place)
+
+    def part(self, shape: Shape, color: Color, tone: float = 0.0, height: float = 0.8) -> None:
+        """Add `shape`.
+
+        color   where the figure is plain
+        tone    how much brighter (to 1) or darker (to -1) where it is of one material
+        height  how far it stands out, 0 to 1
+        """
+        box = shape.mask.getbbox()
+        if box is None:
+            return
+        mask = shape.mask.crop(box)
+        self.outline.mask.paste(255, box, mask)
+        self.colors.paste(color, box, mask)
+        self.tones.paste(round(128 + 127 * tone), box, mask)
+        self.relief.paste(round(255 * height), box, mask)
+
+
+def paint_figure(art: Painting, figure: Figure, material: str, seed: int) -> None:
+    """Paint the figure in the region "object"; what glass lets through stays background too."""
+    box = figure.outline.mask.getbbox()
+    assert box is not None
+    side = art.side
+    light, shine = lighting(figure, box)
+    ys, xs = np.mgrid[box[1] : box[3], box[0] : box[2]].astype(np.float32) / side
+    tones = np.asarray(figure.tones.crop(box), np.float32) / 127 - 128 / 127
+    names = "object"
+    if material == "plain":
+        albedo = np.asarray(figure.colors.crop(box), np.float32)
+        colors = albedo * (0.5 + 0.83 * light)[..., None]
+        colors = mix(colors, (255, 255, 255), 0.5 * shine)
+    elif material == "glass":
+        names = "object background"
+        behind = np.asarray(art.canvas.crop(box), np.float32)
+        colors = mix(behind, ICE, np.full_like(light, 0.42))
+        colors = mix(colors, GLASS_SHADE, np.clip(1.9 * (0.52 - light) - 0.5 * tones, 0, 0.8))
+        colors = mix(colors, (255, 255, 255), np.clip(2.6 * (light - 0.68), 0, 0.75))
+        colors = mix(colors, (255, 255, 255), shine)
+    else:
+        tone = 0.5 + 0.85 * (light - 0.6) + 0.3 * tones
+        rng = stream(seed, material)
+        if material == "wood":
+            x, y = rng.uniform(0.3, 0.7), rng.uniform(0.3, 0.7)
+            wave = 0.012 * np.sin(9 * ys + rng.uniform(0, 6)) + 0.01 * np.sin(23 * ys + 8 * xs)
+            rings = np.hypot(xs - x + wave, 0.2 * (ys - y)) * rng.uniform(19, 22)
+            tone = tone - 0.3 * np.clip(1.6 - np.abs((rings % 1) - 0.5) * 8, 0, 1)
+        elif material == "marble":
+            tone = tone + 0.05 * np.sin(11 * xs + 14 * ys + 2 * np.sin(9 * xs))
+        else:
+            tone = tone + 0.1 * np.sin(16 * xs + 11 * ys + rng.uniform(0, 6)) + 0.4 * shine
+        stops, ramp = zip(*RAMPS[material], strict=True)
+        table = np.stack(
+            [np.interp(np.linspace(0, 1, 256), stops, band) for band in zip(*ramp, strict=True)], 1
+        ).astype(np.float32)
+        colors = table[np.clip(tone * 255, 0, 255).astype(np.uint8)]
+        if material == "marble":
+            veins = np.asarray(marble_veins(side, seed).mask.crop(box), np.float32) / 255
+            colors = mix(colors, VEIN, veins)
+        elif material == "bronze":
+            a, b = rng.uniform(0, 6, 2)
+            blots = np.sin(19 * xs + 7 * ys + a) + np.sin(23 * ys - 9 * xs + b)
+            blots += 0.8 * np.sin(41 * xs + 3 * np.sin(17 * ys))
+            colors = mix(colors, PATINA, np.clip(blots - 0.5 - 2 * (light - 0.6), 0, 0.75))
+    pixels = np.rint(np.clip(colors, 0, 255)).astype(np.uint8)
+    art.stamp(names, figure.outline, Image.fromarray(pixels))
+
+
+def mix(colors: np.ndarray, color: Color, amount: np.ndarray) -> np.ndarray:
+    """[h, w, 3] blended towards one color by `amount` [h, w], 0 to 1."""
+    return colors + amount[..., None] * (np.asarray(color, np.float32) - colors)
+
+
+def lighting(figure: Figure, box: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Lambert's cosine (0.6 on flat parts) and the highlights (0 to 1), each [h, w] of the box."""
+    side = figure.outline.side
+    height = np.zeros((box[3] - box[1], box[2] - box[0]), np.float32)
+    for radius, amount in ((0.007, 0.012), (0.018, 0.02), (0.05, 0.08)):
+        blur = ImageFilter.BoxBlur(radius * side)
+        # A margin, so that what lies outside the box is seen as lower.
+        edge = round(2 * radius * side) + 1
+        wide = (box[0] - edge, box[1] - edge, box[2] + edge, box[3] + edge)
+        blurred = figure.relief.crop(wide).filter(blur).filter(blur)
+        inner = (edge, edge, edge + box[2] - box[0], edge + box[3] - box[1])
+        height += (amount * side / 255) * np.asarray(blurred.crop(inner), np.float32)
+    slope_y, slope_x = np.gradient(height)
+    length = np.sqrt(1 + slope_x * slope_x + slope_y * slope_y)
+    light = (LIGHT[2] - slope_x * LIGHT[0] - slope_y * LIGHT[1]) / length
+    light = np.maximum(light, 0).astype(np.float32)
+    return light, np.clip((light - 0.93) * 16, 0, 1)
+
+
+def marble_veins(side: int, seed: int) -> Shape:
+    rng = stream(seed, "veins")
+    veins = Shape(side)
+    slope = rng.choice([-1, 1]) * rng.uniform(0.5, 0.9)
+    for vein in range(9):
+        x, y = -0.05, -0.35 + 0.2 * vein - (slope - 0.5) * 0.5 + rng.uniform(-0.04, 0.04)
+        path = [(x, y)]
+        while x < 1.05:
+            x += rng.uniform(0.04, 0.09)
+            y += slope * 0.065 + rng.uniform(-0.055, 0.055)
+            path.append((x, y))
+        veins.line(path, 0.016 if vein % 2 else 0.009)
+    return veins.soften(0.003).opacity(0.85)
