@@ -1,25 +1,38 @@
-"""Landscapes: sky, hills, trees, a house, a lake or a road, under one weather."""
+"""Landscapes: hills, trees, a house, a lake or a road, under one sky."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from .drawing import Color, Painting, blend, darker, lighter, smooth, stream
+from .drawing import Color, Painting, Point, blend, darker, lighter, stream
+from .skies import WEATHERS, paint_air, paint_sky, seen, sky_colors
 
-# The sky's colors at the top and at the horizon.
-WEATHERS: dict[str, tuple[Color, Color]] = {
-    "sunny": ((64, 148, 236), (190, 226, 250)),
-    "cloudy": ((150, 160, 172), (202, 206, 210)),
-    "rainy": ((66, 76, 96), (118, 128, 144)),
-    "snowy": ((188, 200, 218), (232, 236, 242)),
-    "foggy": ((206, 202, 194), (226, 222, 214)),
+# The meadows of each season, and the crowns of its trees.
+MEADOWS: dict[str, tuple[Color, ...]] = {
+    "summer": ((92, 160, 62), (112, 166, 58), (74, 150, 78)),
+    "spring": ((156, 212, 84), (170, 218, 92), (142, 208, 98)),
+    "autumn": ((208, 156, 66), (198, 142, 60), (214, 168, 84)),
+    "winter": ((150, 164, 150), (156, 166, 140), (146, 162, 158)),
 }
-LANDMARKS = ("house", "lake", "road")
-GREENS: tuple[Color, ...] = ((104, 168, 72), (134, 176, 74), (86, 158, 96))
-SNOW: Color = (244, 247, 252)
-FOG: Color = (220, 216, 208)
-REGIONS = ("sky", "ground")
+CROWNS: dict[str, tuple[Color, ...]] = {
+    "summer": ((46, 122, 58), (66, 136, 52), (36, 112, 66)),
+    "spring": ((252, 170, 206), (255, 228, 238), (246, 142, 186)),
+    "autumn": ((228, 96, 28), (200, 48, 36), (240, 156, 32)),
+    "winter": ((128, 116, 116), (120, 112, 116), (134, 122, 118)),
+}
+CONIFERS: dict[str, Color] = {
+    "summer": (30, 98, 62),
+    "spring": (62, 150, 76),
+    "autumn": (222, 148, 36),
+    "winter": (48, 100, 84),
+}
+BLOSSOMS: tuple[Color, ...] = ((255, 255, 255), (248, 84, 150), (255, 214, 40))
+LEAVES: tuple[Color, ...] = ((196, 52, 28), (240, 132, 28), (150, 74, 30))
+WALLS: tuple[Color, ...] = ((246, 228, 196), (248, 240, 230), (238, 200, 160), (206, 222, 230))
+ROOFS: tuple[Color, ...] = ((192, 66, 50), (150, 62, 62), (84, 92, 128), (142, 88, 54))
+REGIONS = ("sky", "ground", "thing")
+REGION_OF = {"thing": "thing", "landmark": "ground"}
 
 
 @dataclass(frozen=True)
@@ -29,84 +42,63 @@ class Landscape:
     seed: int
     weather: str = "sunny"
     landmark: str = "house"
+    season: str = "summer"
+    time: str = "noon"
+    thing: str = "none"
+    medium: str = "drawing"
 
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "weather": tuple(WEATHERS),
-    "landmark": LANDMARKS,
+    "season": tuple(MEADOWS),
+    "time": ("noon", "sunset", "night"),
+    "landmark": ("house", "lake", "road"),
+    "thing": ("none", "rainbow", "fireworks"),
 }
-
-
-def weathered(color: Color, weather: str, depth: float, snow: float = 0.9) -> Color:
-    """`color` as the weather shows it; depth 0 near to 1 far, snow: how much of it lies on it."""
-    if weather == "cloudy":
-        return blend(darker(color, 0.12), (130, 136, 140), 0.3)
-    if weather == "rainy":
-        return blend(darker(color, 0.36), (70, 80, 100), 0.36)
-    if weather == "snowy":
-        return blend(color, darker(SNOW, 0.12 * depth), snow)
-    if weather == "foggy":
-        return blend(color, FOG, 0.5 + 0.42 * depth)
-    return color
 
 
 def paint(scene: Landscape, size: int, regions: Sequence[str] = ()) -> Painting:
     """The landscape at `size` x `size` pixels, with the named regions kept."""
     art = Painting(size, regions)
-    top, bottom = WEATHERS[scene.weather]
-    art.fill("sky", top, bottom, 0.6)
-    if scene.weather == "sunny":
-        paint_sun(art, scene)
-    if scene.weather != "foggy":
-        paint_clouds(art, scene)
-    for hill in range(3):
-        paint_hill(art, scene, hill)
-        if hill == 1:
-            paint_landmark(art, scene)
-            paint_trees(art, scene, "far", 4, 0.6, 0.1, 0.4)
-    paint_trees(art, scene, "near", 2, 0.86, 0.2, 0.0)
-    if scene.weather == "rainy":
-        paint_rain(art, scene)
-    if scene.weather == "snowy":
-        paint_flakes(art, scene)
+    paint_sky(art, scene)
+    paint_peaks(art, scene)
+    paint_hill(art, scene, 0)
+    paint_hill(art, scene, 1)
+    if scene.landmark == "lake":
+        paint_lake(art, scene)
+    paint_trees(art, scene, "far", 4, 0.6, 0.15, 0.4)
+    if scene.landmark == "house":
+        paint_house(art, scene)
+    paint_hill(art, scene, 2)
+    paint_meadow(art, scene)
+    if scene.landmark == "road":
+        paint_road(art, scene)
+    paint_trees(art, scene, "near", 2, 0.86, 0.32, 0.0)
+    paint_air(art, scene)
     return art
 
 
-def paint_sun(art: Painting, scene: Landscape) -> None:
-    rng = stream(scene.seed, "sun")
-    x, y = rng.uniform(0.15, 0.85), rng.uniform(0.12, 0.24)
-    for radius, opacity in ((0.15, 0.25), (0.115, 0.4)):
-        glow = art.shape().ellipse(x, y, radius, radius).opacity(opacity)
-        art.layer("sky", glow, (255, 246, 190))
-    art.layer("sky", art.shape().ellipse(x, y, 0.085, 0.085), (255, 222, 70))
-
-
-def paint_clouds(art: Painting, scene: Landscape) -> None:
-    """Two white ones in the sun; else a whole deck, of which those two are a part."""
-    color = {
-        "sunny": (255, 255, 255),
-        "cloudy": (232, 234, 237),
-        "rainy": (62, 68, 82),
-        "snowy": (214, 220, 230),
-    }[scene.weather]
-    rng = stream(scene.seed, "clouds")
-    for cloud in range(6):
-        x, y = (cloud * 0.37 + rng.uniform(0, 0.2)) % 1.0, rng.uniform(0.1, 0.3)
-        scale = rng.uniform(0.8, 1.2)
-        if cloud >= 2 and scene.weather == "sunny":
-            break
-        puffs = art.shape()
-        if scene.weather != "sunny":
-            scale *= 1.5
-        for dx, dy, radius in ((-0.08, 0.01, 0.045), (0, -0.015, 0.06), (0.085, 0.012, 0.042)):
-            puffs.ellipse(x + dx * scale, y + dy * scale, radius * 1.25 * scale, radius * scale)
-        art.layer("sky", puffs, color, darker(color, 0.14), y - 0.06, y + 0.1)
+def paint_peaks(art: Painting, scene: Landscape) -> None:
+    """Mountains behind the hills, in some views."""
+    rng = stream(scene.seed, "peaks")
+    if rng.random() < 0.6:
+        return
+    rock = seen(scene, (126, 140, 176), 0.9, 0.55)
+    cap = seen(scene, (250, 252, 255), 0.7)
+    ridges, caps = art.shape(), art.shape()
+    for peak in range(3):
+        x, y = (peak + 0.2 + 0.6 * rng.random()) / 3, rng.uniform(0.34, 0.42)
+        ridges.polygon([(x - 0.26, 0.66), (x, y), (x + 0.26, 0.66)])
+        edge = [(x + 0.05, y + 0.062), (x + 0.02, y + 0.045), (x - 0.01, y + 0.068)]
+        caps.polygon([(x, y), *edge, (x - 0.045, y + 0.055)])
+    art.layer("ground", ridges, rock, lighter(rock, 0.2), 0.36, 0.56)
+    art.layer("ground", caps, cap)
 
 
 def paint_hill(art: Painting, scene: Landscape, hill: int) -> None:
     """Hill 0 is the farthest."""
     rng = stream(scene.seed, f"hill {hill}")
-    level, height = (0.5, 0.58, 0.76)[hill], (0.1, 0.05, 0.05)[hill]
+    level, height = (0.5, 0.58, 0.76)[hill], (0.08, 0.05, 0.05)[hill]
     waves = rng.uniform(0.6, 1.5, 2)
     phases = rng.uniform(0, 2 * np.pi, 2)
     xs = np.linspace(-0.02, 1.02, 40)
@@ -114,87 +106,186 @@ def paint_hill(art: Painting, scene: Landscape, hill: int) -> None:
         0.5 * np.sin(2 * np.pi * wave * xs + phase)
         for wave, phase in zip(waves, phases, strict=True)
     )
-    green = GREENS[rng.integers(len(GREENS))]
+    meadow = MEADOWS[scene.season][int(rng.integers(3))]
     depth = 1 - hill / 2
-    color = weathered(blend(green, (110, 150, 190), 0.5 * depth), scene.weather, depth)
+    color = seen(scene, blend(meadow, (110, 150, 190), 0.4 * depth), depth, 0.92)
     outline = [(-0.02, 1.1), *zip(xs.tolist(), ridge.tolist(), strict=True), (1.02, 1.1)]
-    shade = darker(color, 0.06 if scene.weather == "snowy" else 0.2)
-    art.layer("ground", art.shape().polygon(outline), color, shade, level - height, level + 0.3)
+    white = scene.season == "winter" or scene.weather == "snowy"
+    shade = blend(color, seen(scene, (60, 96, 150) if white else (24, 52, 40)), 0.22)
+    art.layer(
+        "ground",
+        art.shape().polygon(outline),
+        lighter(color, 0.06),
+        shade,
+        level - height,
+        level + 0.3,
+    )
 
 
-def paint_landmark(art: Painting, scene: Landscape) -> None:
-    rng = stream(scene.seed, "landmark")
-    x = rng.uniform(0.3, 0.7)
-    weather = scene.weather
-    if scene.landmark == "house":
-        wall = weathered((244, 224, 190), weather, 0.2, 0.15)
-        roof = weathered((192, 74, 54), weather, 0.2, 0.92)
-        y = 0.64
-        body = [(x - 0.11, y - 0.1), (x + 0.11, y - 0.1), (x + 0.11, y + 0.05)]
-        art.layer("ground", art.shape().polygon([*body, (x - 0.11, y + 0.05)]), wall)
-        gable = [(x - 0.15, y - 0.09), (x, y - 0.21), (x + 0.15, y - 0.09)]
-        art.layer("ground", art.shape().polygon(gable), roof, darker(roof, 0.15), y - 0.2, y)
-        door = weathered((118, 76, 50), weather, 0.2, 0.0)
-        opening = art.shape().line([(x + 0.04, y - 0.05), (x + 0.04, y + 0.05)], 0.05)
-        art.layer("ground", opening, door)
-        window = weathered((120, 172, 214), weather, 0.2, 0.0)
-        pane = art.shape().line([(x - 0.07, y - 0.03), (x - 0.02, y - 0.03)], 0.05)
-        art.layer("ground", pane, window)
-    elif scene.landmark == "lake":
-        water = weathered((70, 148, 212), weather, 0.1, 0.45)
-        lake = art.shape().ellipse(x, 0.69, 0.3, 0.075)
-        art.layer("ground", lake, lighter(water, 0.25), water, 0.62, 0.76)
-    else:
-        stone = weathered((206, 182, 146), weather, 0.1, 0.5)
-        bend = rng.uniform(-0.15, 0.15)
-        road = [(x - 0.02, 0.57), (x + 0.02, 0.57), (x + bend + 0.08, 0.7), (0.68, 1.1)]
-        road += [(0.3, 1.1), (x + bend - 0.06, 0.7)]
-        art.layer("ground", art.shape().polygon(smooth(road, 2)), stone)
+def paint_meadow(art: Painting, scene: Landscape) -> None:
+    """Flowers in spring, fallen leaves in autumn."""
+    if scene.season not in ("spring", "autumn"):
+        return
+    rng = stream(scene.seed, "meadow")
+    spots = rng.uniform([0, 0.82, 0.013], [1, 0.99, 0.02], (24, 3))
+    for index, color in enumerate(BLOSSOMS if scene.season == "spring" else LEAVES):
+        dots = art.shape()
+        for x, y, radius in spots[index::3]:
+            dots.ellipse(x, y, radius, radius * (0.9 if scene.season == "spring" else 0.6))
+        art.layer("ground", dots, seen(scene, color, 0.1, 0.5))
+
+
+def paint_house(art: Painting, scene: Landscape) -> None:
+    x = stream(scene.seed, "landmark").uniform(0.36, 0.64)
+    rng = stream(scene.seed, "house")
+    wall = seen(scene, WALLS[rng.integers(len(WALLS))], 0.1, 0.12)
+    tiles = ROOFS[rng.integers(len(ROOFS))]
+    roof, brick = seen(scene, tiles, 0.1, 0.9), seen(scene, darker(tiles, 0.3), 0.1, 0.1)
+    foot, eaves, half = 0.7, 0.545, 0.125
+    side = 1 if rng.random() < 0.5 else -1
+    stack = [(x + side * 0.07, eaves), (x + side * 0.07, eaves - 0.15)]
+    art.layer("ground", art.shape().line(stack, 0.042), brick)
+    body = art.shape().line([(x, eaves - 0.02), (x, foot)], 2 * half)
+    art.layer("ground", body, wall, darker(wall, 0.2), eaves, foot)
+    gable = [(x - half - 0.045, eaves), (x, eaves - 0.15), (x + half + 0.045, eaves)]
+    art.layer("ground", art.shape().polygon(gable), roof, darker(roof, 0.14), eaves - 0.14, eaves)
+    door = art.shape().line([(x + side * 0.06, foot - 0.09), (x + side * 0.06, foot)], 0.056)
+    art.layer("ground", door, seen(scene, darker(tiles, 0.35), 0.1))
+    frames, panes = art.shape(), art.shape()
+    for pane in (x - side * 0.06, x - side * 0.005):
+        frames.line([(pane, eaves + 0.035), (pane, eaves + 0.1)], 0.05)
+        panes.line([(pane, eaves + 0.043), (pane, eaves + 0.092)], 0.034)
+    glass = (255, 216, 96) if scene.time == "night" else seen(scene, (110, 168, 214), 0.1)
+    art.layer("ground", frames, darker(wall, 0.35))
+    art.layer("ground", panes, glass)
+
+
+def paint_lake(art: Painting, scene: Landscape) -> None:
+    x = stream(scene.seed, "landmark").uniform(0.36, 0.64)
+    frozen = scene.season == "winter" or scene.weather == "snowy"
+    sky = sky_colors(scene)
+    water = seen(scene, (170, 210, 236) if frozen else (34, 116, 204), 0.2)
+    water = blend(water, sky[1], 0.3)
+    shore = art.shape().ellipse(x, 0.7, 0.4, 0.088)
+    art.layer("ground", shore, seen(scene, (222, 204, 158), 0.2, 0.6))
+    lake = art.shape().ellipse(x, 0.705, 0.375, 0.078)
+    art.layer("ground", lake, blend(water, sky[2], 0.45), water, 0.63, 0.74)
+    rng = stream(scene.seed, "lake")
+    glints = art.shape()
+    for y in (0.655, 0.68, 0.705):
+        start, length = x + rng.uniform(-0.22, 0.08), rng.uniform(0.08, 0.16)
+        glints.line([(start, y), (start + length, y)], 0.009)
+    art.layer("ground", glints, lighter(water, 0.5))
+    if not frozen:
+        mast = x + rng.uniform(-0.15, 0.15)
+        sail = art.shape().polygon([(mast, 0.56), (mast + 0.055, 0.648), (mast, 0.648)])
+        sail.polygon([(mast - 0.008, 0.58), (mast - 0.008, 0.648), (mast - 0.045, 0.648)])
+        art.layer("ground", sail, seen(scene, (255, 252, 244)))
+        hull = [(mast - 0.055, 0.656), (mast + 0.06, 0.656), (mast + 0.04, 0.682)]
+        hull += [(mast - 0.04, 0.682)]
+        art.layer("ground", art.shape().polygon(hull), seen(scene, (176, 56, 48)))
+
+
+def paint_road(art: Painting, scene: Landscape) -> None:
+    """From the near edge over the hills, narrowing and bending."""
+    x = stream(scene.seed, "landmark").uniform(0.36, 0.64)
+    rng = stream(scene.seed, "road")
+    bend, near = rng.uniform(0.06, 0.12) * (1 if x < 0.5 else -1), rng.uniform(0.42, 0.58)
+    heights = np.linspace(0, 1, 9)
+    middle = x + (near - x) * heights + bend * np.sin(2 * np.pi * heights) * (0.4 + 0.6 * heights)
+    ys, widths = 0.575 + 0.45 * heights, 0.016 + 0.15 * heights**1.3
+    left: list[Point] = list(zip((middle - widths).tolist(), ys.tolist(), strict=True))
+    right: list[Point] = list(zip((middle + widths).tolist(), ys.tolist(), strict=True))
+    verge = art.shape().polygon(
+        [(a - 0.012, y) for a, y in left] + [(a + 0.012, y) for a, y in reversed(right)]
+    )
+    art.layer("ground", verge, seen(scene, (226, 208, 170), 0.1, 0.6))
+    stone = seen(scene, (128, 124, 128), 0.1, 0.22)
+    pavement = art.shape().polygon(left + right[::-1])
+    art.layer("ground", pavement, lighter(stone, 0.2), stone, 0.58, 0.9)
+    dashes = art.shape()
+    for low, high in ((3, 4), (5, 6), (7, 8)):
+        ends = [(float(middle[i]), float(ys[i])) for i in (low, high)]
+        dashes.line(ends, 0.008 + 0.014 * float(heights[high]))
+    art.layer("ground", dashes, seen(scene, (255, 244, 206)))
 
 
 def paint_trees(
     art: Painting, scene: Landscape, row: str, count: int, foot: float, height: float, depth: float
 ) -> None:
-    """`count` trees around the height `foot`; those of the far row keep off the middle."""
+    """`count` trees around the height `foot`, which keep off the middle."""
     rng = stream(scene.seed, f"{row} trees")
     for tree in range(count):
-        x = rng.uniform(0.03, 0.28) if tree % 2 else rng.uniform(0.72, 0.97)
-        y = foot + rng.uniform(-0.03, 0.05)
+        x = rng.uniform(0.03, 0.24) if tree % 2 else rng.uniform(0.76, 0.97)
+        y = foot + rng.uniform(-0.02, 0.05)
         tall = height * rng.uniform(0.85, 1.2)
-        conifer = rng.random() < 0.5
-        green = blend((40, 112, 62), (84, 142, 52), rng.random())
-        leaves = weathered(green, scene.weather, depth, 0.62)
-        trunk = weathered((104, 72, 48), scene.weather, depth, 0.0)
-        art.layer("ground", art.shape().line([(x, y - tall * 0.3), (x, y)], tall * 0.16), trunk)
+        conifer, kind = rng.random() < 0.4, int(rng.integers(3))
+        if tree == 0:  # every view has one that tells the season
+            conifer = False
         if conifer:
-            crown = art.shape()
-            for lift, width in ((0.15, 0.36), (0.45, 0.29), (0.72, 0.2)):
-                base, tip = y - tall * lift, y - tall * (lift + 0.5)
-                half = tall * width
-                crown.polygon([(x - half, base), (x, tip), (x + half, base)])
+            paint_conifer(art, scene, x, y, tall, depth)
+        elif scene.season == "winter":
+            paint_bare_tree(art, scene, x, y, tall, depth)
         else:
-            crown = art.shape().ellipse(x, y - tall * 0.68, tall * 0.36, tall * 0.4)
-        bright = lighter(leaves, 0.5 if scene.weather == "snowy" else 0.14)
-        art.layer("ground", crown, bright, darker(leaves, 0.15), y - tall, y - tall * 0.2)
+            paint_leafy_tree(art, scene, x, y, tall, depth, CROWNS[scene.season][kind])
 
 
-def paint_rain(art: Painting, scene: Landscape) -> None:
-    rng = stream(scene.seed, "rain")
-    streaks = art.shape()
-    for row in range(6):
-        for column in range(5):
-            x = (column + 0.2 + 0.6 * rng.random() + 0.5 * (row % 2)) / 5
-            y = (row + rng.random()) / 6
-            streaks.line([(x, y), (x - 0.04, y + 0.12)], 0.018)
-    art.layer(None, streaks.opacity(0.8), (196, 210, 232))
+def paint_conifer(
+    art: Painting, scene: Landscape, x: float, y: float, tall: float, depth: float
+) -> None:
+    trunk = seen(scene, (104, 72, 48), depth)
+    art.layer("ground", art.shape().line([(x, y - tall * 0.3), (x, y)], tall * 0.13), trunk)
+    needles = seen(scene, CONIFERS[scene.season], depth, 0.25)
+    crown, caps = art.shape(), art.shape()
+    for lift, width in ((0.15, 0.34), (0.42, 0.27), (0.68, 0.19)):
+        base, tip, half = y - tall * lift, y - tall * (lift + 0.46), tall * width
+        crown.polygon([(x - half, base), (x, tip), (x + half, base)])
+        caps.polygon(
+            [(x - half * 0.62, base - tall * 0.12), (x, tip), (x + half * 0.5, base - tall * 0.2)]
+        )
+    art.layer(
+        "ground", crown, lighter(needles, 0.1), darker(needles, 0.25), y - tall, y - tall * 0.2
+    )
+    if scene.season == "winter" or scene.weather == "snowy":
+        art.layer("ground", caps, seen(scene, (250, 252, 255), depth))
 
 
-def paint_flakes(art: Painting, scene: Landscape) -> None:
-    rng = stream(scene.seed, "flakes")
-    flakes = art.shape()
-    for row in range(6):
-        for column in range(6):
-            x, y = (column + rng.random()) / 6, (row + rng.random()) / 6
-            radius = rng.uniform(0.013, 0.021)
-            flakes.ellipse(x, y, radius, radius)
-    art.layer(None, flakes, (255, 255, 255))
+def paint_leafy_tree(
+    art: Painting, scene: Landscape, x: float, y: float, tall: float, depth: float, leaves: Color
+) -> None:
+    trunk = seen(scene, (112, 76, 50), depth)
+    art.layer("ground", art.shape().line([(x, y - tall * 0.45), (x, y)], tall * 0.12), trunk)
+    color = seen(scene, leaves, depth, 0.5)
+    crown, lit = art.shape(), art.shape()
+    parts = ((-0.2, 0.52, 0.2), (0.2, 0.54, 0.2), (0, 0.56, 0.26), (-0.1, 0.76, 0.21))
+    for dx, lift, radius in (*parts, (0.12, 0.74, 0.2)):
+        crown.ellipse(x + dx * tall, y - lift * tall, radius * tall, radius * tall)
+    for dx, lift, radius in ((-0.16, 0.8, 0.1), (-0.24, 0.58, 0.08), (0.12, 0.66, 0.1)):
+        lit.ellipse(x + dx * tall, y - lift * tall, radius * tall, radius * tall * 0.8)
+    art.layer("ground", crown, lighter(color, 0.08), darker(color, 0.22), y - tall, y - tall * 0.3)
+    white = scene.weather == "snowy"
+    bright = seen(scene, (252, 253, 255), depth) if white else lighter(color, 0.25)
+    art.layer("ground", lit, bright)
+
+
+def paint_bare_tree(
+    art: Painting, scene: Landscape, x: float, y: float, tall: float, depth: float
+) -> None:
+    bark = seen(scene, (96, 72, 64), depth)
+    frost = art.shape().ellipse(x, y - tall * 0.66, tall * 0.34, tall * 0.34).opacity(0.4)
+    art.layer("ground", frost, seen(scene, (236, 242, 252), depth))
+    branches, snow = art.shape(), art.shape()
+    branches.line([(x, y), (x, y - tall * 0.95)], tall * 0.09)
+    for side, low, out, high in (
+        (-1, 0.35, 0.3, 0.66),
+        (1, 0.42, 0.32, 0.74),
+        (-1, 0.58, 0.24, 0.88),
+        (1, 0.66, 0.18, 0.94),
+    ):
+        tip = (x + side * out * tall, y - high * tall)
+        branches.line([(x, y - low * tall), tip], tall * 0.06)
+        snow.ellipse(tip[0], tip[1] - 0.01 * tall, tall * 0.085, tall * 0.05)
+    art.layer("ground", branches, bark)
+    art.layer(
+        "ground", snow.ellipse(x, y, tall * 0.16, tall * 0.04), seen(scene, (252, 253, 255), depth)
+    )
