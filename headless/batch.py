@@ -14,9 +14,9 @@ import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from PIL import Image
 
@@ -50,37 +50,54 @@ FINAL = (InputError, WorkflowRefused, ExecutionFailed, JobTimeout)  # the row's 
 Report = Callable[[dict[str, int], float], None]
 
 
+class Editor(Protocol):
+    """What makes one picture: a `Client`, or something that reaches one."""
+
+    async def edit(self, image: Path, instruction: str, output: Path, **options: Any) -> object: ...
+
+
+class Place(Protocol):
+    """Where rows can go to, under a name that is kept in the ledger."""
+
+    url: str
+
+    def editor(self) -> AbstractAsyncContextManager[Editor]: ...
+
+    async def revive(self) -> None:
+        """Return once rows can go there again. Raises ServerUnavailable where they cannot."""
+
+
 class Endpoint:
     """One server that rows can go to: somebody's, by address, or a private one that we revive."""
 
     def __init__(self, url: str | None, options: dict[str, Any], log: Path | None = None) -> None:
         self.private = PrivateServer(log=log) if url is None else None
         self.url = self.private.url if self.private else str(url)
-        self._options = options
+        own: dict[str, Any] = {}
+        if self.private:
+            # Whether it lives is known, so there is no reason to be patient with its silence.
+            own = {"scratch": self.private.scratch, "patience": 3.0}
+        self._client = Client(self.url, **{**options, **own})
         self._reviving = asyncio.Lock()
 
     @asynccontextmanager
-    async def client(self) -> AsyncIterator[Client]:
+    async def editor(self) -> AsyncIterator[Client]:
         try:
-            own: dict[str, Any] = {}
             if self.private:
-                # Whether it lives is known, so there is no reason to be patient with its silence.
-                own = {"scratch": self.private.scratch, "patience": 3.0}
                 await self.private.start()
-            async with Client(self.url, **{**self._options, **own}) as client:
+            async with self._client as client:
                 await client.ready()
                 yield client
         finally:
             if self.private:
                 self.private.stop()
 
-    async def revive(self, client: Client) -> None:
-        """Return once the server answers again. Raises ServerUnavailable where it does not."""
+    async def revive(self) -> None:
         async with self._reviving:
             if self.private and not self.private.alive:
                 logger.warning("ComfyUI died; starting it again")
                 await self.private.start()
-        await client.ready()
+        await self._client.ready()
 
 
 class Batch:
@@ -93,17 +110,18 @@ class Batch:
         self,
         ledger: Ledger,
         folder: Path,
-        endpoints: Sequence[Endpoint],
+        places: Sequence[Place],
         *,
         per_server: int = 2,
         allow_hosts: Sequence[str] = (),
         report: Report | None = None,
     ) -> None:
-        self.ledger, self.folder, self.endpoints = ledger, folder, endpoints
+        self.ledger, self.folder, self.places = ledger, folder, places
         self.per_server, self.allow_hosts = per_server, frozenset(allow_hosts)
         self._report, self._started, self._reported = report, time.monotonic(), 0.0
         self._counts: dict[str, int] = {}
         self._active = 0
+        self._through = asyncio.Event()
 
     async def run(self) -> dict[str, int]:
         """Work until nothing is pending; how many rows are in each state then.
@@ -112,64 +130,67 @@ class Batch:
         last server is gone, ServerUnavailable. The rows wait in the ledger then.
         """
         self._counts = self.ledger.counts()
-        tasks = [asyncio.create_task(self._serve(endpoint)) for endpoint in self.endpoints]
+        tasks = [asyncio.create_task(self._serve(place)) for place in self.places]
+        served = asyncio.gather(*tasks)
+        # A server that is slow to start, or to come back, holds nobody up when all is done.
+        through = asyncio.create_task(self._through.wait())
         try:
-            gone = [error for error in await asyncio.gather(*tasks) if error]
+            await asyncio.wait((served, through), return_when=asyncio.FIRST_COMPLETED)
+            gone = [error for error in served.result() if error] if served.done() else []
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(through, *tasks)
         counts = self.ledger.counts()
         if counts.get("pending") and gone:
             raise gone[0]
         return counts
 
-    async def _serve(self, endpoint: Endpoint) -> ServerUnavailable | None:
+    async def _serve(self, place: Place) -> ServerUnavailable | None:
         """Keep one server busy; returns why it is gone, if it is."""
         try:
-            async with endpoint.client() as client:
+            async with place.editor() as editor:
                 workers = [
-                    asyncio.create_task(self._work(endpoint, client))
-                    for _ in range(self.per_server)
+                    asyncio.create_task(self._work(place, editor)) for _ in range(self.per_server)
                 ]
                 try:
                     await asyncio.gather(*workers)
                 finally:
-                    for worker in workers:
-                        worker.cancel()
-                    await asyncio.gather(*workers, return_exceptions=True)
+                    await end(*workers)
         except ServerUnavailable as error:
-            logger.warning("%s is not used any more: %s", endpoint.url, error)
+            logger.warning("%s is not used any more: %s", place.url, error)
             return error
         return None
 
-    async def _work(self, endpoint: Endpoint, client: Client) -> None:
+    async def _work(self, place: Place, editor: Editor) -> None:
         while True:
             entry = self.ledger.next_pending()
             if entry is None:
                 if not self._active:
+                    self._through.set()
                     return
                 await asyncio.sleep(0.1)  # a row may come back from a server that dies
                 continue
             self._active += 1
             try:
-                await self._do(entry, endpoint, client)
+                alive = await self._do(entry, place, editor)
             finally:
                 self._active -= 1
             self._tell()
+            if not alive:
+                await place.revive()
 
-    async def _do(self, entry: Entry, endpoint: Endpoint, client: Client) -> None:
+    async def _do(self, entry: Entry, place: Place, editor: Editor) -> bool:
+        """Try one row; whether the server was there to the end."""
         # On the same server the job of a run that was killed may be waiting, or finished.
-        resume = entry.prompt_id is not None and entry.server == endpoint.url
+        resume = entry.prompt_id is not None and entry.server == place.url
         prompt_id = entry.prompt_id if resume else str(uuid.uuid4())
-        self._move(entry, "running", prompt_id=prompt_id, server=endpoint.url)
+        self._move(entry, "running", prompt_id=prompt_id, server=place.url)
         started = time.monotonic()
         try:
             async with self._inputs(entry) as (image, mask):
                 key, stamp = row_key(entry, image, mask), stamp_of(entry)
                 self.ledger.update(entry.n, key=key)
                 target = self._target(entry)
-                await client.edit(
+                await editor.edit(
                     image,
                     entry.instruction,
                     target,
@@ -194,11 +215,11 @@ class Batch:
             attempts = entry.attempts + 1
             state = "pending" if error.transient and attempts < ATTEMPTS else "failed"
             self._move(entry, state, "running", attempts=attempts, error=str(error), final=0)
-            if isinstance(error, ServerUnavailable):
-                await endpoint.revive(client)
+            return not isinstance(error, ServerUnavailable)
         except asyncio.CancelledError:
             self._back(entry)
             raise
+        return True
 
     def _target(self, entry: Entry) -> Path:
         """Where the result goes. A link that leads out of the output folder is refused."""
@@ -240,6 +261,13 @@ class Batch:
         if self._report and now - self._reported > 0.2:
             self._reported = now
             self._report(self._counts, now - self._started)
+
+
+async def end(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks and wait until each has cleaned up."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def reconcile(ledger: Ledger, folder: Path, retry: bool = False) -> None:

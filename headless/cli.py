@@ -11,6 +11,8 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -20,7 +22,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from .batch import Batch, Endpoint, reconcile
+from .batch import Batch, Endpoint, Place, reconcile
+from .cluster import ray_places
 from .demo import demo as run_demo
 from .doctor import Finding, examine, options, traps
 from .errors import InputError, IP2PError, NodesMissing
@@ -45,7 +48,6 @@ from .progress import View
 from .protocol import Prompt, printable
 from .results import write_contact, write_results
 from .saved import to_prompt
-from .server import find_comfyui
 from .server import serve as run_serve
 from .workflow import MINI, checked, is_saved, load_json, load_prompt, patched, with_image
 
@@ -258,6 +260,13 @@ def batch(
         list[str] | None,
         typer.Option("--server", help="A running ComfyUI; several share the rows."),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(help="Run on a Ray cluster: HOST:PORT, auto (this machine's), or local."),
+    ] = None,
+    gpus_per_worker: Annotated[
+        float, typer.Option(help="With --ray and no --server: the GPU share of each ComfyUI.")
+    ] = 1.0,
     header: HeaderOption = None,
     insecure: InsecureOption = False,
     ca: CAOption = None,
@@ -274,16 +283,20 @@ def batch(
         rows, repeats = ledger.begin_plan(read_rows(manifest, instruction, defaults))
         reconcile(ledger, output, retry)
         if not plan_only and ledger.counts().get("pending"):
-            with View(as_json) as view:
+            options = {**address.options(), "max_queued": per_server, "patience": patience}
+            with ExitStack() as stack:
+                view = stack.enter_context(View(as_json))
                 line = view.line(f"{rows} rows", "starting ComfyUI" if not server else "")
-                options = {**address.options(), "max_queued": per_server, "patience": patience}
-                log = output / "comfyui.log"
-                endpoints = [Endpoint(url, options) for url in server or ()]
-                endpoints = endpoints or [Endpoint(None, options, log)]
+                places: Sequence[Place] = [Endpoint(url, options) for url in server or ()]
+                if ray:
+                    cluster = ray_places(ray, server or (), gpus_per_worker, options)
+                    places = stack.enter_context(cluster)
+                elif not server:
+                    places = [Endpoint(None, options, output / "comfyui.log")]
                 work = Batch(
                     ledger,
                     output,
-                    endpoints,
+                    places,
                     per_server=per_server,
                     allow_hosts=allow_host or (),
                     report=view.counter(line),
@@ -307,6 +320,9 @@ def doctor(
     workflow: Annotated[
         Path | None, typer.Argument(help="A workflow in the API format to look at too.")
     ] = None,
+    load: Annotated[
+        bool, typer.Option("--load", help="Load each checkpoint that lies on another machine.")
+    ] = False,
     server: ServerOption = None,
     header: HeaderOption = None,
     insecure: InsecureOption = False,
@@ -320,8 +336,7 @@ def doctor(
     async def work() -> list[Finding]:
         with View(as_json) as view:
             async with address.client(view) as client:
-                tree = None if server else find_comfyui().tree
-                return await examine(client, tree) + findings
+                return await examine(client, load) + findings
 
     found = finish(work())
     signs = {True: "ok  ", False: "BAD ", None: "note"}

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from .client import Client
+from .errors import ExecutionFailed
+from .fetch import is_this_machine
 from .protocol import Prompt, title_of
-from .workflow import MINI
+from .workflow import MINI, node
 
 MAX_HEADER = 64 << 20
 FIRST_CONV = (
@@ -30,10 +32,10 @@ class Finding:
     message: str
 
 
-async def examine(client: Client, tree: Path | None) -> list[Finding]:
+async def examine(client: Client, load: bool = False) -> list[Finding]:
     """Is the server well, has it the pack, and which checkpoints can it edit with?
 
-    tree  ComfyUI's folder where the server is on this machine, so that files can be looked into
+    load  let the server load each checkpoint whose file cannot be looked into from here
     """
     stats = await client.ready()
     system = stats["system"]
@@ -54,9 +56,15 @@ async def examine(client: Client, tree: Path | None) -> list[Finding]:
     choices = options(loader, "checkpoint")
     if MINI not in choices:
         findings.append(Finding("built-in model", False, f"{MINI} is not offered"))
+    folders: list[str] = []
+    if is_this_machine(client.server.url.host or ""):
+        folders = await client.server.model_folders("checkpoints", "diffusers")
     for name in choices:
-        if name != MINI:
-            findings.append(checkpoint(name, tree))
+        path = next((p for f in folders if (p := Path(f, name)).exists()), None)
+        if path:
+            findings.append(checkpoint(name, path))
+        elif name != MINI:
+            findings.append(await loaded(client, name) if load else elsewhere(name))
     if choices in ([], [MINI]):
         message = "only the built-in model; put others into ComfyUI's models/checkpoints"
         findings.append(Finding("checkpoints", None, message))
@@ -73,15 +81,26 @@ def options(node: dict[str, Any], name: str) -> list[str]:
         return []
 
 
-def checkpoint(name: str, tree: Path | None) -> Finding:
+def elsewhere(name: str) -> Finding:
+    return Finding(f"checkpoint {name}", None, "not on this machine; --load lets the server look")
+
+
+async def loaded(client: Client, name: str) -> Finding:
+    """Whether the server can load a checkpoint for editing."""
+    prompt = {
+        "model": node("Model", "IP2PLoadCheckpoint", checkpoint=name, weights="auto"),
+        "size": node("Size", "PreviewAny", source=["model", 3]),
+    }
+    try:
+        await client.run(prompt)
+    except ExecutionFailed as error:
+        return Finding(f"checkpoint {name}", None, error.message)
+    return Finding(f"checkpoint {name}", True, "InstructPix2Pix")
+
+
+def checkpoint(name: str, path: Path) -> Finding:
     """Whether a checkpoint edits by instruction: its UNet takes 8 channels then."""
     what = f"checkpoint {name}"
-    if tree is None:
-        return Finding(what, None, "on another machine; not looked into")
-    found = [tree / "models" / kind / name for kind in ("checkpoints", "diffusers")]
-    path = next((p for p in found if p.exists()), None)
-    if path is None:
-        return Finding(what, None, "in another folder; not looked into")
     try:
         channels = input_channels(path)
     except (OSError, ValueError, KeyError, TypeError, struct.error) as error:

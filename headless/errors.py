@@ -7,6 +7,7 @@ when it is simply tried again.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 class IP2PError(Exception):
@@ -78,6 +79,9 @@ class ExecutionFailed(IP2PError):
     def __init__(self, node: str, kind: str, message: str, traceback: str = "") -> None:
         super().__init__(f"{node} failed with {kind}: {message}")
         self.node, self.kind, self.message, self.traceback = node, kind, message, traceback
+
+    def __reduce__(self) -> tuple[Any, ...]:  # it travels between the machines of a cluster
+        return type(self), (self.node, self.kind, self.message, self.traceback)
 
 
 class OutOfMemory(ExecutionFailed):

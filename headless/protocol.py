@@ -119,6 +119,15 @@ class Server:
         """The description of one node, or of all; empty where the server has no such node."""
         return await self._json("GET", f"object_info/{node}" if node else "object_info")
 
+    async def model_folders(self, *kinds: str) -> list[str]:
+        """Where the server looks for models of these kinds, such as "checkpoints"."""
+        found = await self._json("GET", "experiment/models", kind=list)
+        named = [f for f in found if isinstance(f, dict) and f.get("name") in kinds]
+        listed = [f.get("folders") for f in named]
+        return [
+            str(folder) for folders in listed if isinstance(folders, list) for folder in folders
+        ]
+
     async def post_prompt(
         self, prompt: Prompt, prompt_id: str, client_id: str, extra: dict[str, Any] | None = None
     ) -> None:
@@ -216,11 +225,17 @@ class Server:
             await self._check(answer)
 
     async def _json(
-        self, method: str, path: str, *, refusal: Prompt | None = None, **request: Any
-    ) -> dict[str, Any]:
+        self,
+        method: str,
+        path: str,
+        *,
+        refusal: Prompt | None = None,
+        kind: type = dict,
+        **request: Any,
+    ) -> Any:
         async with self._request(method, path, **request) as answer:
             await self._check(answer, refusal)
-            return self._decode(path, await self._body(answer))
+            return self._decode(path, await self._body(answer), kind)
 
     @asynccontextmanager
     async def _request(
@@ -276,15 +291,15 @@ class Server:
                 )
         return bytes(body)
 
-    def _decode(self, path: str, body: bytes) -> dict[str, Any]:
+    def _decode(self, path: str, body: bytes, kind: type = dict) -> Any:
         try:
             value = json.loads(body)
         except (ValueError, RecursionError):
             text = _short(body.decode(errors="replace"))
             raise ServerMisbehaved(f"{self.url}{path} does not answer with JSON: {text}") from None
-        if not isinstance(value, dict):
+        if not isinstance(value, kind):
             raise ServerMisbehaved(
-                f"{self.url}{path} answers with {type(value).__name__}, not an object"
+                f"{self.url}{path} answers with {type(value).__name__}, not with {kind.__name__}"
             )
         return value
 

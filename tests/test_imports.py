@@ -18,7 +18,7 @@ import tomllib
 ROOT = Path(__file__).parents[1]
 PACK = "instruct_pix2pix"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-REQUIREMENTS = PROJECT["dependencies"]
+REQUIREMENTS = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["cluster"]]
 INSTALLED = tuple(
     {"pillow": "PIL"}.get(name, name)
     for name in (re.split(r"\W", requirement)[0] for requirement in REQUIREMENTS)
