@@ -1,50 +1,63 @@
 """The training pairs: groups of renderings of one scene, and edits between two of a group."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from .drawing import stream
-from .instructions import instruct
-from .landscapes import Landscape
-from .portraits import Portrait
-from .scenes import KINDS, Scene, sample_scene, values
+from .instructions import EDITED, family_of, instruct, is_edit, single_targets
+from .scenes import KINDS, Scene, sample_scene
 
 # Held-out scenes have seeds below this, training scenes from here on.
 FIRST_TRAINING_SEED = 100_000
-SHARES = {"hair": 0.24, "clothes": 0.43, "weather": 0.23, "none": 0.1}
 
-
-def some(rng: np.random.Generator, attribute: str, first: str, count: int) -> list[str]:
-    """`first` and other values of an attribute, `count` in all."""
-    others = [value for value in values(attribute) if value != first]
-    return [first, *rng.permutation(others)[: count - 1].tolist()]
+# How often each kind of edit is drawn; those with the most to learn most often.
+SHARES = {
+    "hair color": 0.09,
+    "hairstyle": 0.1,
+    "clothes": 0.14,
+    "glasses": 0.04,
+    "hat": 0.04,
+    "beard": 0.03,
+    "make-up": 0.07,
+    "background": 0.06,
+    "weather": 0.08,
+    "season": 0.05,
+    "time of day": 0.04,
+    "material": 0.08,
+    "add or remove": 0.05,
+    "art medium": 0.07,
+    "none": 0.06,
+}
+# Of all edits, those that ask for two changes at once.
+TWO_EDITS = 0.08
+# Renderings of each family in a group, besides the scene itself.
+VARIANTS = {"hair color": 2, "hairstyle": 2, "clothes": 3, "weather": 3, "material": 3} | {
+    "make-up": 2,
+    "season": 2,
+    "time of day": 2,
+    "art medium": 2,
+    "background": 2,
+}
 
 
 def variants(scene: Scene) -> list[Scene]:
     """The renderings of one scene between which there are edits, itself first.
 
-    A landscape in every weather; a portrait with 3 hair colors x 4 outfits: its garment and
-    another, each in two colors.
+    Of each family of edits that the scene can have one or more, in all a dozen.
     """
-    rng = stream(scene.seed, "variants")
-    if isinstance(scene, Landscape):
-        weathers = some(rng, "weather", scene.weather, len(values("weather")))
-        return [replace(scene, weather=weather) for weather in weathers]
-    hair = some(rng, "hair_color", scene.hair_color, 3)
-    garments = some(rng, "garment", scene.garment, 2)
-    colors = some(rng, "garment_color", scene.garment_color, 2)
-    return [
-        replace(scene, hair_color=h, garment=g, garment_color=c)
-        for h in hair
-        for g in garments
-        for c in colors
-    ]
+    group = [scene]
+    for family, names in EDITED.items():
+        rng = stream(scene.seed, f"variants {family}")
+        reached = single_targets(scene, names)
+        for index in rng.permutation(len(reached))[: VARIANTS.get(family, 1)]:
+            group.append(reached[int(index)])
+    return group
 
 
-def groups(portraits: int, landscapes: int, first_seed: int) -> list[list[Scene]]:
-    """The variants of so many portraits and landscapes, seeds counted up from `first_seed`."""
-    kinds = [KINDS[0]] * portraits + [KINDS[1]] * landscapes
+def groups(counts: dict[str, int], first_seed: int) -> list[list[Scene]]:
+    """The variants of so many scenes of each kind, seeds counted up from `first_seed`."""
+    kinds = [kind for kind in KINDS for _ in range(counts[kind])]
     return [variants(sample_scene(first_seed + i, kind)) for i, kind in enumerate(kinds)]
 
 
@@ -63,44 +76,34 @@ class Pairs:
     def __init__(self, scenes: list[list[Scene]]):
         self.scenes = scenes
         self.starts = np.cumsum([0, *(len(group) for group in scenes)])
-        self.portraits = [i for i, group in enumerate(scenes) if isinstance(group[0], Portrait)]
-        self.landscapes = [i for i, group in enumerate(scenes) if isinstance(group[0], Landscape)]
+        # For each family the pairs within the groups: group, source, target.
+        self.edits: dict[str, list[tuple[int, int, int]]] = {}
+        for index, group in enumerate(scenes):
+            for i, source in enumerate(group):
+                for j, target in enumerate(group):
+                    family = family_of(source, target)
+                    if family is not None and is_edit(source, target):
+                        self.edits.setdefault(family, []).append((index, i, j))
+        met = {family: share for family, share in SHARES.items() if family in self.edits}
+        self.families = tuple(met)
+        self.shares = np.array(list(met.values())) / sum(met.values())
 
     def draw(self, rng: np.random.Generator) -> Pair:
-        family = str(rng.choice(list(SHARES), p=list(SHARES.values())))
-        on_portrait = family in ("hair", "clothes") or (family == "none" and rng.random() < 0.7)
-        index = int(rng.choice(self.portraits if on_portrait else self.landscapes))
+        family = self.families[int(rng.choice(len(self.families), p=self.shares))]
+        if family != "none" and rng.random() < TWO_EDITS:
+            family = "two edits"
+        index, source, target = self.any_of(family, rng)
         group = self.scenes[index]
-        source = int(rng.integers(len(group)))
-        target = source
-        if family != "none":
-            target = int(rng.choice(partners(group, source, family)))
-            text = instruct(group[source], group[target], rng)
-        elif rng.random() < 0.5:
-            text = instruct(group[source], group[source], rng)
-        else:
+        text = instruct(group[source], group[target], rng)
+        if family == "none" and rng.random() < 0.5:
             # What is asked for is there already.
-            families = ("hair", "clothes") if on_portrait else ("weather",)
-            other = int(rng.choice(partners(group, source, str(rng.choice(families)))))
+            asked = self.families[int(rng.choice(len(self.families), p=self.shares))]
+            index, other, source = self.any_of(asked, rng)
+            group, target = self.scenes[index], source
             text = instruct(group[other], group[source], rng)
         start = int(self.starts[index])
         return Pair(start + source, start + target, text)
 
-
-def partners(group: list[Scene], source: int, family: str) -> list[int]:
-    """The variants that differ from the source in what the family names, and in nothing else."""
-    return [
-        index
-        for index, scene in enumerate(group)
-        if index != source and differs_in(group[source], scene) == family
-    ]
-
-
-def differs_in(a: Scene, b: Scene) -> str | None:
-    """The family of the edit from `a` to `b`; None where it takes two."""
-    if isinstance(a, Landscape) or isinstance(b, Landscape):
-        return "weather"
-    clothes = (a.garment, a.garment_color) != (b.garment, b.garment_color)
-    if a.hair_color == b.hair_color:
-        return "clothes"
-    return None if clothes else "hair"
+    def any_of(self, family: str, rng: np.random.Generator) -> tuple[int, int, int]:
+        edits = self.edits[family]
+        return edits[int(rng.integers(len(edits)))]

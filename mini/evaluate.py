@@ -20,8 +20,8 @@ import torch
 from PIL import Image
 
 from .drawing import stream
-from .instructions import FAMILIES, Edit, sample_edit
-from .scenes import Scene, render, sample_scene, values, vary
+from .instructions import EDITED, FAMILIES, FAMILY_OF, Edit, changes, sample_edit, targets
+from .scenes import KINDS, Scene, attributes, render, sample_scene, vary
 
 # (pictures uint8 [n, h, w, 3], instructions, seed) -> pictures uint8 [n, h, w, 3]
 Editor = Callable[[np.ndarray, list[str], int], np.ndarray]
@@ -42,25 +42,27 @@ class Editing:
 
 
 def held_out_edits(family: str, count: int) -> list[Edit]:
-    """Edits in held-out words of scenes that the training never saw."""
-    kinds = {"hair": ["portrait"], "clothes": ["portrait"], "weather": ["landscape"]}
-    edits = []
-    for index in range(count):
-        seed = FIRST_SEED + index
-        options = kinds.get(family, ["portrait", "landscape"])
-        source = sample_scene(seed, options[index % len(options)])
-        edits.append(sample_edit(source, family, stream(seed, f"edit {family}"), held_out=True))
+    """Edits in held-out words of scenes that the training never saw, of all kinds that have any."""
+    names = set(EDITED.get(family, FAMILY_OF))
+    kinds = [kind for kind in KINDS if names & set(attributes(sample_scene(0, kind)))]
+    edits: list[Edit] = []
+    seed = FIRST_SEED
+    while len(edits) < count:
+        source = sample_scene(seed, kinds[seed % len(kinds)])
+        if targets(source, family):
+            rng = stream(seed, f"edit {family}")
+            edits.append(sample_edit(source, family, rng, held_out=True))
+        seed += 1
     return edits
 
 
 def candidates(edit: Edit) -> list[Scene]:
-    """The source scene with every value of the attributes that the family edits."""
-    names = {
-        "hair": ("hair_color",),
-        "clothes": ("garment", "garment_color"),
-        "weather": ("weather",),
-    }[edit.family]
-    options = product(*(values(name) for name in names))
+    """The source scene with every value of the attributes that are edited."""
+    names: tuple[str, ...] = changes(edit.source, edit.target)
+    if edit.family == "clothes":
+        names = EDITED["clothes"]
+    every = attributes(edit.source)
+    options = product(*(every[name] for name in names))
     return [vary(edit.source, **dict(zip(names, choice, strict=True))) for choice in options]
 
 
@@ -175,7 +177,7 @@ def score(family: str, edits: list[Edit], pictures: Pictures) -> Score:
             right.append(nearest(edit, result) == edit.target)
             unedited.append(nearest(edit, source) == edit.target)
             outside = (render(edit.target, len(source)) == source).all(-1)
-        if family != "weather":
+        if outside is None or outside.mean() > 0.1:  # else the edit is of the whole picture
             kept.append(psnr(result, source, outside))
             through.append(psnr(decoded, source, outside))
     return Score(

@@ -1,151 +1,125 @@
-"""Edits of the drawn scenes, asked for as people ask for them.
-
-Every family has wordings for training and others that are held out for the evaluation.
-"""
+"""Edits of the drawn scenes, asked for as people ask for them: `wordings` filled in."""
 
 import re
+import string
 from dataclasses import dataclass
 
 import numpy as np
 
 from .landscapes import Landscape
+from .objects import Object
 from .portraits import Portrait
-from .scenes import Scene, values, vary
-
-FAMILIES = ("hair", "clothes", "weather", "none")
-
-# {whose} is her, his, the or their; {old} is what the picture shows before the edit.
-HAIR: tuple[str, ...] = (
-    "make {whose} hair {new}",
-    "change {whose} hair color to {new}",
-    "change the hair color from {old} to {new}",
-    "hair color: {new}",
-    "dye {whose} hair {new}",
-    "color {whose} hair {new}",
-    "give {them} {new} hair",
-    "{new} hair",
-    "what if {they} had {new} hair?",
-    "{they} should have {new} hair",
-    "turn the {old} hair {new}",
-    "I want {whose} hair to be {new}",
-    "paint {whose} hair {new}",
-    "change {whose} hair to {new}",
-    "make the {old} hair {new}",
-)
-HAIR_HELD_OUT: tuple[str, ...] = (
-    "turn {whose} hair {new}",
-    "let {them} have {new} hair",
-    "dye the hair from {old} to {new}",
-    "make {whose} hair color {new}",
+from .scenes import Scene, attributes, is_natural, kind_of, vary
+from .wordings import (
+    ADD,
+    BACKGROUND,
+    BALD,
+    BEARD,
+    CLOTHES,
+    EYE_SHADOW,
+    HAIR_COLOR,
+    HAIR_STYLE,
+    LIPS,
+    MATERIAL,
+    MEDIUM,
+    NOTHING,
+    PUT_ON,
+    RECOLOR,
+    REMOVE,
+    SEASON,
+    SHAVE,
+    TAKE_OFF,
+    TIME,
+    WEATHER,
+    WEATHER_VERBS,
+    Wordings,
 )
 
-# {new} is a garment with or without a color, {old} the garment that is worn.
-CLOTHES: tuple[str, ...] = (
-    "put on a {new}",
-    "wear a {new}",
-    "make {them} wear a {new}",
-    "put {them} in a {new}",
-    "change {whose} clothes to a {new}",
-    "change the clothes to a {new}",
-    "clothes: {new}",
-    "outfit: {new}",
-    "replace the {old} with a {new}",
-    "swap {whose} {old} for a {new}",
-    "turn the {old} into a {new}",
-    "dress {them} in a {new}",
-    "give {them} a {new}",
-    "what if {they} wore a {new}?",
-    "try on a {new}",
-    "{they} should wear a {new}",
-)
-CLOTHES_HELD_OUT: tuple[str, ...] = (
-    "change the {old} to a {new}",
-    "have {them} wear a {new}",
-    "change {whose} outfit to a {new}",
-    "put a {new} on {them}",
-)
-
-# {new} is a color, {old} the garment that is worn or a word for any.
-RECOLOR: tuple[str, ...] = (
-    "make {whose} {old} {new}",
-    "make the {old} {new}",
-    "change {whose} {old} to {new}",
-    "change the color of the {old} to {new}",
-    "{old} color: {new}",
-    "dye the {old} {new}",
-    "color {whose} {old} {new}",
-    "turn the {old} {new}",
-    "paint the {old} {new}",
-    "I want the {old} to be {new}",
-    "what if {whose} {old} were {new}?",
-    "give {them} a {new} {old}",
-)
-RECOLOR_HELD_OUT: tuple[str, ...] = (
-    "let the {old} be {new}",
-    "change the {old} color to {new}",
-    "make the color of the {old} {new}",
-)
-
-WEATHER: tuple[str, ...] = (
-    "change the weather from {old} to {new}",
-    "change weather from {old} to {new}",
-    "change the weather to {new}",
-    "make it {new}",
-    "make the weather {new}",
-    "weather: {new}",
-    "turn it into a {new} day",
-    "what if it were {new}?",
-    "it should be {new}",
-    "a {new} day",
-    "turn the {old} day into a {new} one",
-    "I want {new} weather",
-    "give it {new} weather",
-)
-WEATHER_HELD_OUT: tuple[str, ...] = (
-    "turn the weather from {old} to {new}",
-    "make it a {new} day",
-    "change it to {new} weather",
-)
-# Said of one weather only.
-WEATHER_VERBS: dict[str, tuple[str, ...]] = {
-    "sunny": ("make the sun shine", "let the sun shine", "bring out the sun", "clear the sky"),
-    "cloudy": ("add clouds", "cover the sky with clouds", "fill the sky with clouds", "overcast"),
-    "rainy": ("make it rain", "let it rain", "add rain", "it is raining", "start the rain"),
-    "snowy": ("make it snow", "let it snow", "add snow", "it is snowing", "cover it with snow"),
-    "foggy": ("add fog", "make it misty", "let there be fog", "cover it with fog"),
+# The attributes that each family of edits changes, one of them or, of clothes, both.
+EDITED: dict[str, tuple[str, ...]] = {
+    "hair color": ("hair_color",),
+    "hairstyle": ("hair_style",),
+    "clothes": ("garment", "garment_color"),
+    "glasses": ("eyewear",),
+    "hat": ("hat",),
+    "beard": ("beard",),
+    "make-up": ("lips", "eye_shadow"),
+    "background": ("background",),
+    "weather": ("weather",),
+    "season": ("season",),
+    "time of day": ("time",),
+    "material": ("material",),
+    "add or remove": ("thing",),
+    "art medium": ("medium",),
 }
-WEATHER_VERBS_HELD_OUT: dict[str, tuple[str, ...]] = {
-    "sunny": ("let the sun come out",),
-    "cloudy": ("let clouds cover the sky",),
-    "rainy": ("let there be rain",),
-    "snowy": ("let there be snow",),
-    "foggy": ("bring out the fog",),
-}
+FAMILY_OF = {name: family for family, names in EDITED.items() for name in names}
+FAMILIES = (*EDITED, "two edits", "none")
 
-NOTHING: tuple[str, ...] = (
-    "do nothing",
-    "change nothing",
-    "no change",
-    "keep it as it is",
-    "keep everything the same",
-    "leave it as it is",
-    "leave the picture alone",
-    "the same picture",
-    "don't change anything",
-    "nothing",
-    "stay the same",
-    "do not edit the picture",
-)
-NOTHING_HELD_OUT: tuple[str, ...] = ("leave everything the same", "do not change the picture")
+# No edit leads to these: the colors that would come back cannot be known from the picture.
+NO_TARGETS = {("background", "studio"), ("material", "plain"), ("medium", "drawing")}
 
-GARMENT_NAMES = {
-    "t-shirt": ("t-shirt", "shirt", "tee"),
-    "sweater": ("striped sweater", "sweater", "jumper"),
-    "suit": ("suit and tie", "suit"),
-    "dress": ("dress", "summer dress"),
+NOUNS: dict[str, dict[str, tuple[str, ...]]] = {
+    "hair_style": {
+        "short": ("short hair", "a short haircut"),
+        "bob": ("a bob", "a bob haircut"),
+        "long": ("long hair", "long straight hair"),
+        "curly": ("curly hair", "curls"),
+        "bun": ("a bun", "a hair bun"),
+        "ponytail": ("a ponytail",),
+        "bald": ("a bald head",),
+    },
+    "garment": {
+        "t-shirt": ("t-shirt", "shirt", "tee"),
+        "sweater": ("striped sweater", "sweater", "jumper"),
+        "suit": ("suit and tie", "suit"),
+        "dress": ("dress", "summer dress"),
+        "hoodie": ("hoodie", "hooded sweatshirt"),
+        "leather jacket": ("leather jacket", "biker jacket"),
+        "raincoat": ("raincoat", "rain jacket"),
+    },
+    "eyewear": {
+        "glasses": ("glasses", "spectacles", "eyeglasses"),
+        "sunglasses": ("sunglasses", "shades", "dark glasses"),
+    },
+    "hat": {
+        "hat": ("a hat", "a straw hat", "a sun hat"),
+        "beanie": ("a beanie", "a woolly hat", "a knitted cap"),
+    },
+    "beard": {"beard": ("a beard", "a full beard"), "mustache": ("a mustache", "a moustache")},
+    "background": {
+        "beach": ("a beach", "the beach", "a sandy beach"),
+        "forest": ("a forest", "the woods"),
+        "city": ("a city at night", "a city", "a skyline at night"),
+        "mountains": ("mountains", "the mountains"),
+        "library": ("a library", "bookshelves"),
+    },
+    "season": {"autumn": ("autumn", "fall"), "winter": ("winter", "wintertime")},
+    "time": {
+        "noon": ("noon", "daytime", "midday"),
+        "sunset": ("sunset", "dusk"),
+        "night": ("night", "nighttime", "midnight"),
+    },
+    "material": {
+        "wood": ("wood", "carved wood"),
+        "marble": ("marble", "white marble"),
+        "bronze": ("bronze",),
+        "glass": ("glass", "clear glass"),
+        "gold": ("gold", "solid gold"),
+    },
+    "medium": {
+        "pencil sketch": ("a pencil sketch", "a pencil drawing"),
+        "watercolor": ("a watercolor painting", "a watercolor"),
+        "oil painting": ("an oil painting",),
+        "mosaic": ("a mosaic",),
+        "black and white": ("a black and white picture", "black and white"),
+        "comic": ("a comic", "a comic book"),
+    },
 }
 ANY_GARMENT = ("clothes", "outfit")
 PEOPLE = (("her", "her", "she"), ("his", "him", "he"), ("the", "them", "they"))
+
+# Whoever types makes a mistake in so many of the instructions.
+TYPOS = 0.05
 
 
 @dataclass(frozen=True)
@@ -162,43 +136,130 @@ def one(rng: np.random.Generator, options: tuple[str, ...]) -> str:
     return options[int(rng.integers(len(options)))]
 
 
-def another(rng: np.random.Generator, attribute: str, value: str) -> str:
-    return one(rng, tuple(v for v in values(attribute) if v != value))
+def noun(rng: np.random.Generator, attribute: str, value: str) -> str:
+    return one(rng, NOUNS.get(attribute, {}).get(value, (value,)))
+
+
+def bare(text: str) -> str:
+    """A noun without its article."""
+    return re.sub(r"^(an?|the) ", "", text)
+
+
+def changes(source: Scene, target: Scene) -> tuple[str, ...]:
+    """The attributes in which two scenes of a kind differ."""
+    return tuple(n for n in attributes(source) if getattr(source, n) != getattr(target, n))
+
+
+def is_edit(source: Scene, target: Scene) -> bool:
+    """Whether words can lead from `source` to `target`: what they must bring is known."""
+    changed = changes(source, target)
+    if getattr(source, "hair_style", "") == "bald" or getattr(source, "medium", "") != "drawing":
+        return False
+    if any((name, getattr(target, name)) in NO_TARGETS for name in changed):
+        return False
+    if "hair_color" in changed and getattr(target, "hair_style", "") == "bald":
+        return False
+    hats = {getattr(scene, "hat", "none") for scene in (source, target)}
+    if hats != {"none"} and {"hair_color", "hair_style"} & set(changed):
+        return False  # hidden, but for a few pixels
+    if "thing" in changed and "none" not in (getattr(source, "thing"), getattr(target, "thing")):
+        return False
+    return is_natural(target)
+
+
+def family_of(source: Scene, target: Scene) -> str | None:
+    """The family of the edit from `source` to `target`; None where it takes more than two."""
+    changed = changes(source, target)
+    phrases = {"garment" if name == "garment_color" else name for name in changed}
+    if len(phrases) > 1:
+        return "two edits" if len(phrases) == 2 else None
+    return FAMILY_OF[changed[0]] if changed else "none"
+
+
+def thing_words(scene: Scene, rng: np.random.Generator) -> tuple[str, str, str]:
+    """What the scene has that could be taken away, where it is put and where it is taken from."""
+    if isinstance(scene, Landscape):
+        name = "fireworks" if scene.thing == "fireworks" else "a rainbow"
+        return name, one(rng, ("to the sky", "in the sky")), "from the sky"
+    if not isinstance(scene, Object):
+        raise ValueError(f"a {kind_of(scene)} has no things to add")
+    if scene.subject == "vase":
+        return one(rng, ("flowers", "a bunch of flowers")), "in the vase", "from the vase"
+    if scene.subject == "car":
+        return one(rng, ("luggage", "suitcases")), "on the car", "from the car"
+    place = f"the {scene.subject}"
+    return one(rng, ("a party hat", "a hat")), f"on {place}", f"from {place}"
+
+
+def phrase(
+    source: Scene, target: Scene, name: str, rng: np.random.Generator, held_out: bool
+) -> str:
+    """One wording of the change of one attribute; of clothes, of the garment and its color."""
+    old, new = getattr(source, name), getattr(target, name)
+    words = {"old": noun(rng, name, old), "new": noun(rng, name, new)}
+    words["whose"], words["them"], words["they"] = PEOPLE[int(rng.integers(len(PEOPLE)))]
+    wordings: Wordings
+    if name == "hair_color":
+        wordings = HAIR_COLOR
+    elif name == "hair_style":
+        wordings = BALD if new == "bald" else HAIR_STYLE
+    elif name == "garment":
+        wordings = CLOTHES
+        color = getattr(target, "garment_color")
+        if color != getattr(source, "garment_color"):
+            words["new"] = f"{color} {words['new']}"
+    elif name == "garment_color":
+        wordings = RECOLOR
+        garment = getattr(source, "garment")
+        words |= {"new": new, "old": one(rng, NOUNS["garment"][garment] + ANY_GARMENT)}
+    elif name in ("eyewear", "hat"):
+        wordings = TAKE_OFF if new == "none" else PUT_ON
+    elif name == "beard":
+        wordings = SHAVE if new == "none" else BEARD
+    elif name == "lips":
+        wordings = TAKE_OFF if new == "natural" else LIPS
+        words["old"] = one(rng, ("lipstick", f"{old} lipstick"))
+    elif name == "eye_shadow":
+        wordings = TAKE_OFF if new == "none" else EYE_SHADOW
+        words["old"] = one(rng, ("eye shadow", f"{old} eye shadow"))
+    elif name == "weather":
+        wordings = WEATHER_VERBS[new] if rng.random() < 0.3 else WEATHER
+    elif name == "material":
+        wordings = MATERIAL
+        words["it"] = one(rng, ("it", f"the {getattr(source, 'subject')}"))
+    elif name == "thing":
+        wordings = REMOVE if new == "none" else ADD
+        words["new"], words["place"], words["from_place"] = thing_words(
+            source if new == "none" else target, rng
+        )
+        words["old"] = words["new"]
+    else:
+        wordings = {"background": BACKGROUND, "season": SEASON, "time": TIME, "medium": MEDIUM}[name]
+    words["old"] = bare(words["old"])
+    options = wordings.held_out if held_out else wordings.trained
+    return one(rng, options).format(**words)
 
 
 def instruct(source: Scene, target: Scene, rng: np.random.Generator, held_out: bool = False) -> str:
     """One wording, chosen by `rng`, of the edit that leads from `source` to `target`.
 
-    The two differ in hair color, in garment or its color or both, in weather, or in nothing.
+    Held-out wordings are typed without mistakes, so that only the wording is new.
     """
-    whose, them, they = PEOPLE[int(rng.integers(len(PEOPLE)))]
-    old, new = "", ""
-    wordings = NOTHING_HELD_OUT if held_out else NOTHING
-    if isinstance(source, Portrait) and isinstance(target, Portrait) and source != target:
-        if source.hair_color != target.hair_color:
-            wordings = HAIR_HELD_OUT if held_out else HAIR
-            old, new = source.hair_color, target.hair_color
-        elif source.garment != target.garment:
-            wordings = CLOTHES_HELD_OUT if held_out else CLOTHES
-            old = one(rng, GARMENT_NAMES[source.garment])
-            new = one(rng, GARMENT_NAMES[target.garment])
-            if source.garment_color != target.garment_color:
-                new = f"{target.garment_color} {new}"
-        else:
-            wordings = RECOLOR_HELD_OUT if held_out else RECOLOR
-            old = one(rng, GARMENT_NAMES[source.garment] + ANY_GARMENT)
-            new = target.garment_color
-    elif isinstance(source, Landscape) and isinstance(target, Landscape) and source != target:
-        old, new = source.weather, target.weather
-        verbs = (WEATHER_VERBS_HELD_OUT if held_out else WEATHER_VERBS)[new]
-        adjectives = WEATHER_HELD_OUT if held_out else WEATHER
-        wordings = verbs if rng.random() < 0.3 else adjectives
-    text = one(rng, wordings).format(whose=whose, them=them, they=they, old=old, new=new)
+    changed = list(changes(source, target))
+    if "garment" in changed and "garment_color" in changed:
+        changed.remove("garment_color")
+    rng.shuffle(changed)
+    options = NOTHING.held_out if held_out else NOTHING.trained
+    phrases = [phrase(source, target, name, rng, held_out) for name in changed]
+    text = " and ".join(phrases) or one(rng, options)
+    if not held_out and rng.random() < TYPOS:
+        text = mistyped(text, rng)
     return spoken(text, rng)
 
 
 def spoken(text: str, rng: np.random.Generator) -> str:
     """`text` in one of the ways in which people type: in capitals, with a full stop, or plain."""
+    text = re.sub(r"\ba (?=[aeiou])", "an ", text)
     text = re.sub(r"\ba ((striped|summer) )?(clothes|outfit)\b", r"\1\3", text)
     way = rng.random()
     if way < 0.25:
@@ -208,25 +269,61 @@ def spoken(text: str, rng: np.random.Generator) -> str:
     return text.upper() if way > 0.98 else text
 
 
+def mistyped(text: str, rng: np.random.Generator) -> str:
+    """`text` with two letters swapped, one left out or one doubled, in a word of four or more."""
+    places = [m.start() for m in re.finditer(r"(?<=\w)\w(?=\w\w)", text)]
+    if not places:
+        return text
+    at = places[int(rng.integers(len(places)))]
+    way = int(rng.integers(3))
+    letters = (text[at + 1] + text[at], text[at + 1], text[at] * 2 + text[at + 1])[way]
+    return text[:at] + letters + text[at + 2 :]
+
+
 def sample_edit(
     source: Scene, family: str, rng: np.random.Generator, held_out: bool = False
 ) -> Edit:
-    """An edit of a family that the scene can have: hair and clothes, or weather, or none."""
-    target = source
-    if family == "none":
-        pass
-    elif family == "weather" and isinstance(source, Landscape):
-        target = vary(source, weather=another(rng, "weather", source.weather))
-    elif family == "hair" and isinstance(source, Portrait):
-        target = vary(source, hair_color=another(rng, "hair_color", source.hair_color))
-    elif family == "clothes" and isinstance(source, Portrait):
-        # A garment as it is in a new color, another garment in that color, or both new.
-        kind = int(rng.integers(4))
-        if kind != 0:
-            target = vary(target, garment=another(rng, "garment", source.garment))
-        if kind != 1:
-            color = another(rng, "garment_color", source.garment_color)
-            target = vary(target, garment_color=color)
-    else:
-        raise ValueError(f"a {type(source).__name__} has no edit of the family {family!r}")
+    """An edit of one of FAMILIES that the scene can have.
+
+    Raises ValueError where it can have none: a landscape has no hair, a picture in one medium is
+    not brought into another.
+    """
+    reachable = targets(source, family)
+    if not reachable:
+        raise ValueError(f"{source} has no edit of the family {family!r}")
+    target = reachable[int(rng.integers(len(reachable)))]
     return Edit(family, instruct(source, target, rng, held_out), source, target)
+
+
+def targets(source: Scene, family: str) -> list[Scene]:
+    """The scenes to which an edit of the family can lead."""
+    if family == "none":
+        return [source]
+    if family != "two edits":
+        return single_targets(source, EDITED[family])
+    names = tuple(FAMILY_OF)
+    return [
+        second
+        for first in single_targets(source, names)
+        for second in single_targets(first, names)
+        if is_edit(source, second) and family_of(source, second) == family
+    ]
+
+
+def single_targets(source: Scene, names: tuple[str, ...]) -> list[Scene]:
+    """The scenes to which one phrase leads that changes one of the attributes."""
+    options = attributes(source)
+    reached = [
+        vary(source, **{name: value})
+        for name in names
+        for value in options.get(name, ())
+        if value != getattr(source, name)
+    ]
+    if "garment" in names and isinstance(source, Portrait):
+        reached += [
+            vary(source, garment=garment, garment_color=color)
+            for garment in options["garment"]
+            for color in options["garment_color"]
+            if garment != source.garment and color != source.garment_color
+        ]
+    return [target for target in reached if is_edit(source, target)]

@@ -2,39 +2,59 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from . import landscapes, portraits
+from . import landscapes, media, objects, portraits
 from .drawing import Painting, stream
 from .landscapes import Landscape
+from .objects import Object
 from .portraits import Portrait
 
-Scene = Portrait | Landscape
+Scene = Portrait | Landscape | Object
 
-KINDS = ("portrait", "landscape")
-
-REGION_OF = {
-    "hair_color": "hair",
-    "hair_style": "hair",
-    "garment_color": "garment",
-    "landmark": "ground",
+MODULES: dict[str, ModuleType] = {
+    "portrait": portraits,
+    "landscape": landscapes,
+    "object": objects,
 }
+KINDS = tuple(MODULES)
 
 # Raised whenever the same scene is drawn differently, so that a model tells what it was trained on.
-VERSION = 1
+VERSION = 2
+
+# How often a sampled scene has the plain value of an attribute: what people edit is mostly plain.
+PLAIN_SHARES = {
+    "eyewear": 0.55,
+    "hat": 0.65,
+    "beard": 0.65,
+    "lips": 0.6,
+    "eye_shadow": 0.65,
+    "background": 0.4,
+    "weather": 0.5,
+    "time": 0.6,
+    "thing": 0.6,
+    "material": 0.4,
+}
+
+
+def kind_of(scene: Scene) -> str:
+    return type(scene).__name__.lower()
 
 
 def attributes(scene: Scene) -> dict[str, tuple[str, ...]]:
-    """The attributes of a scene and every value that each can take."""
-    module = portraits if isinstance(scene, Portrait) else landscapes
-    return module.ATTRIBUTES
+    """The attributes of a scene and every value that each can take, the plain one first."""
+    return {**MODULES[kind_of(scene)].ATTRIBUTES, "medium": media.MEDIA}
 
 
 def values(attribute: str) -> tuple[str, ...]:
-    """Every value of an attribute."""
-    return (portraits.ATTRIBUTES | landscapes.ATTRIBUTES)[attribute]
+    """Every value that an attribute can take in any scene."""
+    if attribute == "medium":
+        return media.MEDIA
+    every = (module.ATTRIBUTES.get(attribute, ()) for module in MODULES.values())
+    return tuple(dict.fromkeys(value for options in every for value in options))
 
 
 def vary(scene: Scene, **changes: Any) -> Scene:
@@ -43,58 +63,94 @@ def vary(scene: Scene, **changes: Any) -> Scene:
 
 
 def paint(scene: Scene, size: int, regions: Sequence[str] = ()) -> Painting:
-    if isinstance(scene, Portrait):
-        return portraits.paint(scene, size, regions)
-    return landscapes.paint(scene, size, regions)
+    """The scene before its medium, with the named regions kept."""
+    painting: Painting = MODULES[kind_of(scene)].paint(scene, size, regions)
+    return painting
 
 
 def render(scene: Scene, size: int) -> np.ndarray:
     """The picture of a scene, uint8 [size, size, 3]."""
-    return paint(scene, size).pixels()
+    return media.apply(paint(scene, size).pixels(), scene.medium, scene.seed)
 
 
 def mask(scene: Scene, name: str, size: int) -> np.ndarray:
     """Where a region is seen, or where a change of an attribute may show, bool [size, size].
 
-    name  a region (hair, face, skin, garment, background; sky, ground) or an attribute:
-          every pixel outside an attribute's mask is the same for all its values.
+    name  a region of the scene's module (hair, face, sky, ...) or an attribute: every pixel
+          outside an attribute's mask is the same for all its values
     """
-    if name == "weather":
+    module = MODULES[kind_of(scene)]
+    if name in module.REGIONS:
+        return paint(scene, size, [name]).region(name)
+    region = module.REGION_OF.get(name)
+    if region is None:
         return np.ones((size, size), bool)
-    region = REGION_OF.get(name, name)
     # A change of shape may show wherever any of the shapes lies.
-    shapes = values(name) if name in ("hair_style", "landmark") else ()
-    drawn = [vary(scene, **{name: value}) for value in shapes] or [scene]
+    drawn = [vary(scene, **{name: value}) for value in attributes(scene)[name]]
     regions = [paint(variant, size, [region]).region(region) for variant in drawn]
     return np.logical_or.reduce(regions)
 
 
+def is_natural(scene: Scene) -> bool:
+    """Whether everything that the scene says of itself can be seen in it.
+
+    Eye shadow behind sunglasses, hair color on a bald head or blossoms in a storm cannot.
+    """
+    if isinstance(scene, Portrait):
+        return not (scene.eyewear == "sunglasses" and scene.eye_shadow != "none") and not (
+            scene.beard != "none" and scene.lips != "natural"
+        )
+    if isinstance(scene, Landscape):
+        return (scene.time == "noon" or scene.weather == "sunny") and (
+            scene.season == "summer" or scene.weather in ("sunny", "cloudy")
+        )
+    return True
+
+
 def sample_scene(seed: int, kind: str) -> Scene:
-    """The scene of a seed: every attribute drawn from its own stream."""
-    chosen = {
-        name: options[int(stream(seed, name).integers(len(options)))]
-        for name, options in (
-            portraits.ATTRIBUTES if kind == "portrait" else landscapes.ATTRIBUTES
-        ).items()
-    }
-    return Portrait(seed, **chosen) if kind == "portrait" else Landscape(seed, **chosen)
+    """The natural scene of a seed: every attribute drawn from its own stream."""
+    module = MODULES[kind]
+    scene: Scene = getattr(module, kind.capitalize())(seed)
+    for name, options in module.ATTRIBUTES.items():
+        rng = stream(seed, name)
+        share = PLAIN_SHARES.get(name, 1 / len(options))
+        plain = rng.random() < share
+        value = options[0] if plain else options[1 + int(rng.integers(len(options) - 1))]
+        changed = vary(scene, **{name: value})
+        # A bald head is asked for, not met: nobody can tell the color of the hair it had.
+        scene = changed if is_natural(changed) and value != "bald" else scene
+    return scene
 
 
 SAMPLES: dict[str, Scene] = {
-    "portrait - long brown hair": Portrait(5, "long", "brown", "t-shirt", "blue", "light", "sky"),
+    "portrait - long brown hair": Portrait(5, hair_style="long", hair_color="brown"),
     "portrait - short blonde hair": Portrait(
-        16, "short", "blonde", "t-shirt", "red", "tan", "mint"
+        16, hair_style="short", hair_color="blonde", garment_color="red", skin="tan"
     ),
-    "portrait - bob, sweater": Portrait(23, "bob", "black", "sweater", "green", "fair", "sand"),
-    "portrait - suit": Portrait(9, "short", "brown", "suit", "blue", "brown", "lilac"),
-    "landscape - sunny house": Landscape(3, "sunny", "house"),
-    "landscape - cloudy lake": Landscape(7, "cloudy", "lake"),
-    "landscape - snowy road": Landscape(12, "snowy", "road"),
+    "portrait - bob, sweater": Portrait(
+        23, hair_style="bob", hair_color="black", garment="sweater", garment_color="green"
+    ),
+    "portrait - suit": Portrait(
+        9, hair_style="short", hair_color="brown", garment="suit", skin="brown"
+    ),
+    "portrait - at the beach": Portrait(
+        31, hair_style="ponytail", hair_color="red", garment_color="white", background="beach"
+    ),
+    "landscape - sunny house": Landscape(3, landmark="house"),
+    "landscape - cloudy lake": Landscape(7, weather="cloudy", landmark="lake"),
+    "landscape - snowy road": Landscape(12, weather="snowy", landmark="road"),
+    "landscape - summer lake": Landscape(21, landmark="lake"),
+    "object - vase": Object(2, subject="vase"),
+    "object - cat": Object(4, subject="cat"),
+    "object - bust": Object(6, subject="bust"),
+    "object - car": Object(8, subject="car"),
 }
+# What is most asked for of each kind: the mask that comes with a sample.
+SAMPLE_REGIONS = {"portrait": "hair", "landscape": "sky", "object": "object"}
 
 
 def sample_image(name: str, seed: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """A picture to edit and the mask of what is most asked for: the hair or the sky.
+    """A picture to edit and the mask of what is most asked for: hair, sky or the object.
 
     name  one of SAMPLES
     seed  0 for the sample itself; any other number for one like it: another person or view
@@ -105,9 +161,6 @@ def sample_image(name: str, seed: int, size: int) -> tuple[np.ndarray, np.ndarra
     if seed:
         scene = vary(scene, seed=int(stream(seed, name).integers(2**32)))
         if isinstance(scene, Portrait):
-            for free in ("skin", "background"):
-                options = portraits.ATTRIBUTES[free]
-                choice = int(stream(seed, free).integers(len(options)))
-                scene = vary(scene, **{free: options[choice]})
-    region = "hair" if isinstance(scene, Portrait) else "sky"
-    return render(scene, size), mask(scene, region, size)
+            options = portraits.ATTRIBUTES["skin"]
+            scene = vary(scene, skin=options[int(stream(seed, "skin").integers(len(options)))])
+    return render(scene, size), mask(scene, SAMPLE_REGIONS[kind_of(scene)], size)

@@ -15,13 +15,14 @@ from torch.nn import functional
 from transformers import CLIPTextModel
 
 from .data import Pair, Pairs
+from .instructions import FAMILY_OF
 from .networks import CLIP_CONFIG, build_text_encoder
 from .scenes import Scene, values
 from .vocabulary import Vocabulary, build_vocabulary
 
 log = logging.getLogger(__name__)
 
-ATTRIBUTES = ("hair_color", "garment", "garment_color", "weather")
+ATTRIBUTES = tuple(FAMILY_OF)
 BATCH = 48
 
 
@@ -61,7 +62,7 @@ def reading_loss(text: CLIPTextModel, heads: nn.ModuleList, rows: Tensor, asked:
     return loss
 
 
-def train_text(folder: Path, pairs: Pairs, steps: int = 700, seed: int = 0) -> Vocabulary:
+def train_text(folder: Path, pairs: Pairs, steps: int = 1200, seed: int = 0) -> Vocabulary:
     """Save the vocabulary and the encoder that has learned to read; return the vocabulary.
 
     What an earlier start has saved is kept.

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 LATENT_SPREAD = 1 / LATENT_SCALE
 # Of the pairs: no instruction, no source, neither. The paper's.
 DROPOUT = 0.05
-PORTRAITS, LANDSCAPES = 1200, 1300
+SCENES = {"portrait": 1000, "landscape": 700, "object": 600}
 BATCH = 12
 
 
@@ -50,7 +50,7 @@ def encode(vae: AutoencoderKL, pixels: np.ndarray) -> Tensor:
 def encode_scenes(folder: Path, workers: int) -> None:
     """Render every training scene and keep its latent, brought to SD's spread around zero."""
     vae = load_vae(folder)
-    scenes = [s for group in groups(PORTRAITS, LANDSCAPES, FIRST_TRAINING_SEED) for s in group]
+    scenes = [s for group in groups(SCENES, FIRST_TRAINING_SEED) for s in group]
     latents = torch.zeros(len(scenes), 4, RESOLUTION // 8, RESOLUTION // 8).share_memory_()
 
     def work(rank: int) -> None:
@@ -139,13 +139,13 @@ def export_model(folder: Path, path: Path, recipe: dict[str, object]) -> None:
         unet_to_ldm(networks["unet"].state_dict()),
         vae_to_ldm(load_vae(folder).state_dict(), latents["mean"], latents["scale"]),
         text_to_ldm(networks["text"].state_dict(), used),
-        recipe | {"portraits": PORTRAITS, "landscapes": LANDSCAPES, "batch": BATCH} | figures,
+        recipe | {"drawn": SCENES, "batch": BATCH} | figures,
     )
 
 
 def train_unet(folder: Path, minutes: float, workers: int, seed: int = 0) -> None:
     torch.manual_seed(seed)
-    pairs = Pairs(groups(PORTRAITS, LANDSCAPES, FIRST_TRAINING_SEED))
+    pairs = Pairs(groups(SCENES, FIRST_TRAINING_SEED))
     vocabulary = train_text(folder, pairs, seed=seed)
     latents = torch.load(folder / "latents.pt", weights_only=True)["latents"]
     networks = build_networks(len(vocabulary))

@@ -9,8 +9,9 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .data import FIRST_TRAINING_SEED
+from .data import FIRST_TRAINING_SEED, variants
 from .networks import RESOLUTION, VAE_DDCONFIG, build_vae
+from .drawing import stream
 from .scenes import KINDS, render, sample_scene
 from .training import Clock, Run, run_workers, share
 
@@ -23,9 +24,13 @@ PEAK_RATE = 1.5e-3
 
 
 def pictures(count: int, first_seed: int) -> np.ndarray:
-    """Portraits and landscapes in turn, uint8 [count, side, side, 3]."""
-    scenes = (sample_scene(first_seed + i, KINDS[i % 2]) for i in range(count))
-    return np.stack([render(scene, RESOLUTION) for scene in scenes])
+    """One rendering of each scene, of all kinds in turn, uint8 [count, side, side, 3]."""
+    drawings = []
+    for seed in range(first_seed, first_seed + count):
+        group = variants(sample_scene(seed, KINDS[seed % len(KINDS)]))
+        scene = group[int(stream(seed, "drawing").integers(len(group)))]
+        drawings.append(render(scene, RESOLUTION))
+    return np.stack(drawings)
 
 
 def to_tensor(pixels: np.ndarray) -> Tensor:
