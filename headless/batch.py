@@ -138,7 +138,7 @@ class Batch:
             await asyncio.wait((served, through), return_when=asyncio.FIRST_COMPLETED)
             gone = [error for error in served.result() if error] if served.done() else []
         finally:
-            await end(through, *tasks)
+            await end(served, through, *tasks)
         counts = self.ledger.counts()
         if counts.get("pending") and gone:
             raise gone[0]
@@ -263,7 +263,7 @@ class Batch:
             self._report(self._counts, now - self._started)
 
 
-async def end(*tasks: asyncio.Task[Any]) -> None:
+async def end(*tasks: asyncio.Future[Any]) -> None:
     """Cancel tasks and wait until each has cleaned up."""
     for task in tasks:
         task.cancel()

@@ -72,7 +72,9 @@ class Address:
         async with AsyncExitStack() as stack:
             url = self.server
             if url is None:
-                private = PrivateServer()
+                private = PrivateServer(
+                    arguments=("--preview-method", "auto") if view.pictures else ()
+                )
                 line = view.line("ComfyUI", f"starting {private.installation.tree}")
                 url = (await stack.enter_async_context(private)).url
                 stack.enter_context(private.explained())

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from types import TracebackType
 
-from rich.console import Console
+from PIL import Image
+from rich.color import Color
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -18,9 +21,25 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.style import Style
+from rich.text import Text
 
 from .client import Listener
 from .protocol import Event, Preview, Prompt, printable, title_of
+
+SIDE = 36  # pixels of a preview in the terminal, two in each character
+HALF = "\N{UPPER HALF BLOCK}"
+
+
+class Lines(Progress):
+    """Progress bars, and under them the preview of what is being made."""
+
+    preview: Text | None = None
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if self.preview:
+            yield self.preview
 
 
 class View(AbstractContextManager["View"]):
@@ -32,8 +51,9 @@ class View(AbstractContextManager["View"]):
     def __init__(self, quiet: bool = False) -> None:
         console = Console(stderr=True)
         self.plain = not quiet and not console.is_terminal
+        self.pictures = console.color_system == "truecolor" and console.height > SIDE // 2 + 4
         self._said = time.monotonic()
-        self.progress = Progress(
+        self.progress = Lines(
             SpinnerColumn(finished_text="[green]*"),
             TextColumn("{task.description}"),
             BarColumn(bar_width=28),
@@ -59,6 +79,7 @@ class View(AbstractContextManager["View"]):
         return self.progress.add_task(safe(description), total=None, doing=safe(doing))
 
     def done(self, line: TaskID, doing: str = "done") -> None:
+        self.progress.preview = None
         self.progress.update(line, total=1, completed=1, doing=safe(doing))
         self._say(line, doing)
 
@@ -73,6 +94,8 @@ class View(AbstractContextManager["View"]):
 
         def hear(message: Event | Preview) -> None:
             if isinstance(message, Preview):
+                if self.pictures:
+                    self.progress.preview = blocks(message.image)
                 return
             node = message.data.get("node")
             if message.type == "executing" and isinstance(node, str):
@@ -104,6 +127,23 @@ class View(AbstractContextManager["View"]):
                 self._say(line, words)
 
         return tell
+
+
+def blocks(picture: bytes) -> Text | None:
+    """A picture in characters whose two halves have a color each; None if it cannot be read."""
+    try:
+        with Image.open(io.BytesIO(picture)) as opened:
+            opened.thumbnail((SIDE, SIDE))
+            small = opened.convert("RGB")
+    except Exception:  # Pillow raises nearly anything on a broken file
+        return None
+    width, text = small.width, Text()
+    colors = [Color.from_rgb(*pixel) for pixel in zip(*[iter(small.tobytes())] * 3, strict=True)]
+    for top in range(0, len(colors) - width, 2 * width):
+        for n in range(top, top + width):
+            text.append(HALF, Style(color=colors[n], bgcolor=colors[n + width]))
+        text.append("\n")
+    return text
 
 
 def safe(text: str) -> str:
