@@ -144,8 +144,13 @@ def paint_stars(art: Painting, scene: "Landscape") -> None:
 
 def puff(shape: Shape, x: float, y: float, scale: float) -> None:
     """One cloud, about 0.24 times `scale` wide."""
-    parts = ((-0.1, 0.018, 0.03), (-0.05, -0.008, 0.044), (0.012, -0.022, 0.056))
-    parts += ((0.07, -0.002, 0.042), (0.115, 0.02, 0.028))
+    parts = (
+        (-0.1, 0.018, 0.03),
+        (-0.05, -0.008, 0.044),
+        (0.012, -0.022, 0.056),
+        (0.07, -0.002, 0.042),
+        (0.115, 0.02, 0.028),
+    )
     for dx, dy, radius in parts:
         shape.ellipse(x + dx * scale, y + dy * scale, radius * 1.2 * scale, radius * scale)
 
@@ -183,15 +188,14 @@ def paint_lightning(art: Painting, scene: "Landscape") -> None:
     lean = 0.05 if rng.random() < 0.5 else -0.05
     bolt = [(x, 0.14), (x - lean, 0.3), (x + lean * 0.8, 0.29), (x - lean * 0.9, 0.5)]
     art.layer("sky", art.shape().line(bolt, 0.085).soften(0.03).opacity(0.5), (176, 170, 236))
-    x0, lean = x, abs(lean) * (1 if lean > 0 else -1)
     zigzag = [
-        (x0 - 0.02, 0.13),
-        (x0 + 0.035, 0.13),
-        (x0 - lean * 0.2, 0.27),
-        (x0 + lean * 1.3, 0.26),
-        (x0 - lean * 0.9, 0.52),
-        (x0 + lean * 0.1, 0.325),
-        (x0 - lean * 1.2, 0.335),
+        (x - 0.02, 0.13),
+        (x + 0.035, 0.13),
+        (x - lean * 0.2, 0.27),
+        (x + lean * 1.3, 0.26),
+        (x - lean * 0.9, 0.52),
+        (x + lean * 0.1, 0.325),
+        (x - lean * 1.2, 0.335),
     ]
     art.layer("sky", art.shape().polygon(zigzag), (255, 248, 176))
 
