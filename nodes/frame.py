@@ -1,16 +1,17 @@
 """The frame: where the working image that the model sees lies in the original picture.
 
 A model of InstructPix2Pix wants sides of a certain size and multiple; people have pictures of any
-size. `fit_training_size` and `fit_keep_size` decide how a picture goes into a working image,
-without ever cropping it; `to_working` makes that image, and `restore` brings the edited one back to
-the size and framing of the original. Pictures are [batch, height, width, channels] with values
-0..1, masks [batch, height, width] with 1 where the picture may change.
+size. `fit_training_size` and `fit_keep_size` decide how a picture goes into a working image without
+cropping it, `fit_around_mask` how the part of it that is to change does; `to_working` makes that
+image, and `restore` brings the edited one back to the size and framing of the original. Pictures
+are [batch, height, width, channels] with values 0..1, masks [batch, height, width] with 1 where the
+picture may change.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -32,6 +33,8 @@ class Frame:
     original                  the pixels as they came, [B, H, W, 1, 3 or 4]; not a copy
     width, height             size of the picture in the working image
     left, top, right, bottom  padding around it
+    box                       left, top, right and bottom edge of the part of the original that the
+                              working image shows; None shows all of it
     """
 
     original: Tensor
@@ -41,6 +44,14 @@ class Frame:
     top: int
     right: int
     bottom: int
+    box: tuple[int, int, int, int] | None = None
+
+    @property
+    def part(self) -> tuple[slice, slice, slice]:
+        """Picks what the working image shows from [B, H, W, ...] of the original's size."""
+        height, width = self.original.shape[1:3]
+        left, top, right, bottom = self.box or (0, 0, width, height)
+        return slice(None), slice(top, bottom), slice(left, right)
 
     @property
     def working_width(self) -> int:
@@ -97,6 +108,51 @@ def fit_keep_size(original: Tensor) -> Frame:
     return _centred(original, (width, height), working)
 
 
+def fit_around_mask(original: Tensor, mask: Tensor, margin: int, resolution: int) -> Frame:
+    """The surroundings of a mask as large as fit into their `training_size`.
+
+    mask    [1 or B, H, W] of the original's size; the masks of a batch share one box
+    margin  pixels of the original that are shown around everything above 0
+
+    The shorter side is lengthened as far as the picture goes, up to a square: more of the picture
+    tells the model more. ValueError where the mask is black or a speck.
+    """
+    if margin < 0:
+        raise ValueError(f"margin: must be 0 or more pixels, got {margin}.")
+    touched = (mask > 0).any(0)
+    edges = [_span(touched.any(axis)) for axis in (0, 1)]
+    longest = max(end - start for start, end in edges)
+    if longest < min(CELL, *touched.shape):
+        found = f"is white in {longest} x {longest} pixels at most" if longest else "is all black"
+        raise ValueError(
+            f"mask: it {found}, so there is nothing to fit around. Paint white over what is to "
+            "change, or choose another fit."
+        )
+    height, width = touched.shape
+    (left, right), (top, bottom) = (
+        (max(0, start - margin), min(size, end + margin))
+        for (start, end), size in zip(edges, (width, height), strict=True)
+    )
+    side = max(right - left, bottom - top)
+    left, right = _lengthened(left, right, side, width)
+    top, bottom = _lengthened(top, bottom, side, height)
+    frame = fit_training_size(original[:, top:bottom, left:right], resolution)
+    return replace(frame, original=original, box=(left, top, right, bottom))
+
+
+def _span(touched: Tensor) -> tuple[int, int]:
+    """From the first to behind the last True of a line; (0, 0) where there is none."""
+    places = touched.nonzero()
+    return (int(places[0]), int(places[-1]) + 1) if len(places) else (0, 0)
+
+
+def _lengthened(start: int, end: int, length: int, limit: int) -> tuple[int, int]:
+    """A span of at least `length` about the same middle, moved and cut to lie within 0..limit."""
+    start -= max(0, length - (end - start)) // 2
+    start = max(0, min(start, limit - length))
+    return start, min(limit, max(end, start + length))
+
+
 def _centred(original: Tensor, inner: tuple[int, int], working: tuple[int, int]) -> Frame:
     (width, height), (spare_x, spare_y) = inner, (working[0] - inner[0], working[1] - inner[1])
     left, top = spare_x // 2, spare_y // 2
@@ -104,8 +160,8 @@ def _centred(original: Tensor, inner: tuple[int, int], working: tuple[int, int])
 
 
 def to_working(picture: Tensor, frame: Frame, method: Image.Resampling = LANCZOS) -> Tensor:
-    """Resize a picture of the frame's original size and pad it by reflection: [B, h, w, C]."""
-    inner = resize(picture, frame.width, frame.height, method)
+    """What the frame shows of a picture of the original's size, padded by reflection."""
+    inner = resize(picture[frame.part], frame.width, frame.height, method)
     rows = _reflected(frame.height, frame.top, frame.bottom)
     columns = _reflected(frame.width, frame.left, frame.right)
     if len(rows) != frame.height:
@@ -123,7 +179,7 @@ def _reflected(size: int, before: int, after: int) -> Tensor:
 
 
 def to_original(image: Tensor, frame: Frame) -> Tensor:
-    """Take the padding off a working image and resize the rest to the original size.
+    """Take the padding off a working image and resize the rest to its size in the original.
 
     The image may be larger or smaller than the working image (an upscaled latent): then the padding
     is scaled with it. Sides that were rounded to latent cells on the way are accepted. ValueError
@@ -146,9 +202,9 @@ def to_original(image: Tensor, frame: Frame) -> Tensor:
     y1 = (frame.top + frame.height) * height / frame.working_height
     x, y = int(x0), int(y0)
     inner = image[:, y : -int(-y1 // 1), x : -int(-x1 // 1)]
-    original_height, original_width = frame.original.shape[1:3]
+    part_height, part_width = frame.original[frame.part].shape[1:3]
     box = (x0 - x, y0 - y, min(x1 - x, inner.shape[2]), min(y1 - y, inner.shape[1]))
-    return resize(inner, original_width, original_height, LANCZOS, box)
+    return resize(inner, part_width, part_height, LANCZOS, box)
 
 
 def resize(
@@ -200,14 +256,16 @@ def restore(
 
     image        the decoded edit, [B, h, w, 3]; several edits of one original are fine
     mask         [1 or B, H, W] of any size; outside it (value 0) the result is the original, bit
-                 for bit. None: the whole picture is the edit.
-    feather      width in pixels of the transition, inside the mask
-    match_color  give the edit the original's mean and contrast per channel, see `match_mean_std`
+                 for bit. None: all that the frame shows is the edit; what it does not show is the
+                 original in any case.
+    feather      width in pixels of the transition, inside the mask or what the frame shows
+    match_color  give the edit the original's mean and contrast per channel, see `match_mean_std`,
+                 measured on what the frame shows outside the mask
 
     Returns [B, H, W, 3], or 4 channels with the original's alpha. A grey original (one channel)
     becomes RGB, as an edit may color it.
     """
-    original = frame.original
+    original, part = frame.original, frame.part
     batch = image.shape[0]
     if original.shape[0] not in (1, batch):
         raise ValueError(
@@ -219,11 +277,21 @@ def restore(
     if mask is not None:
         mask = resize_mask(mask.to(original), original.shape[2], original.shape[1])
     if match_color:
-        keep = torch.zeros(original.shape[1:3]) if mask is None else mask
-        edited = match_mean_std(edited, rgb, (keep == 0).expand(batch, -1, -1))
+        keep = torch.zeros(original.shape[1:3])[None] if mask is None else mask
+        unedited = (keep == 0)[part].expand(batch, -1, -1)
+        edited = match_mean_std(edited, rgb[part], unedited)
+    if frame.box is not None:
+        whole = torch.zeros_like(rgb[:1, ..., 0]) if mask is None else torch.zeros_like(mask)
+        whole[part] = 1 if mask is None else mask[part]
+        mask = whole
     if mask is not None:
         # lerp is exact at both ends: 0 gives the original's bits, 1 the edit's.
-        edited = torch.lerp(rgb, edited, feather_inward(mask, feather)[..., None])
+        weight = feather_inward(mask, feather)[part][..., None]
+        edited = torch.lerp(rgb[part], edited, weight)
+    if frame.box is not None:
+        rgb = rgb.clone()
+        rgb[part] = edited
+        edited = rgb
     if original.shape[-1] == 4:
         edited = torch.cat((edited, original[..., 3:].expand(batch, -1, -1, -1)), -1)
     return edited

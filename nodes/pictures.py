@@ -13,6 +13,7 @@ from ..mini.scenes import SAMPLES, sample_image
 from .frame import (
     Frame,
     as_rgb,
+    fit_around_mask,
     fit_keep_size,
     fit_training_size,
     latent_mask,
@@ -20,6 +21,7 @@ from .frame import (
     restore,
     to_working,
 )
+from .sampling import check_choice
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +29,11 @@ FrameType = io.Custom("IP2P_FRAME")
 
 # Big enough to look at; IP2PEncodeSource reduces it to the model's own size.
 SAMPLE_SIZE = 512
+
+FITS = ["training size", "keep size", "around mask"]
+
+# Where a source LATENT keeps its frame, for nodes that answer in the original's pixels.
+FRAME = "ip2p_frame"
 
 
 class IP2PEncodeSource(io.ComfyNode):
@@ -37,7 +44,7 @@ class IP2PEncodeSource(io.ComfyNode):
             display_name="Encode Source (InstructPix2Pix)",
             category="InstructPix2Pix",
             description=(
-                "Prepares the picture to edit, of any size and shape: nothing is cropped, and "
+                "Prepares the picture to edit, of any size and shape, whole or around a mask. "
                 "IP2PRestore brings the edit back to the original size and framing."
             ),
             inputs=[
@@ -48,12 +55,14 @@ class IP2PEncodeSource(io.ComfyNode):
                 io.Vae.Input("vae", tooltip="The VAE of the InstructPix2Pix checkpoint."),
                 io.Combo.Input(
                     "fit",
-                    options=["training size", "keep size"],
+                    options=FITS,
                     default="training size",
                     tooltip=(
                         "training size: work at the size that the model was trained for, which "
                         "gives the best edits. keep size: work at the picture's own size; large "
-                        "pictures take much memory and edits get weaker."
+                        "pictures take much memory and edits get weaker. around mask: show the "
+                        "model only the surroundings of the mask, so that small things are "
+                        "edited large."
                     ),
                 ),
                 io.Int.Input(
@@ -75,6 +84,17 @@ class IP2PEncodeSource(io.ComfyNode):
                         "Connect the same mask to IP2PRestore."
                     ),
                 ),
+                io.Int.Input(
+                    "margin",
+                    default=64,
+                    min=0,
+                    max=4096,
+                    optional=True,
+                    tooltip=(
+                        "Pixels of the picture that around mask shows on every side of the mask. "
+                        "Not used by the others."
+                    ),
+                ),
             ],
             outputs=[
                 io.Latent.Output(
@@ -92,7 +112,13 @@ class IP2PEncodeSource(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, image: Tensor, vae: Any, fit: str, resolution: int, mask: Tensor | None = None
+        cls,
+        image: Tensor,
+        vae: Any,
+        fit: str,
+        resolution: int,
+        mask: Tensor | None = None,
+        margin: int = 64,
     ) -> io.NodeOutput:
         if vae is None:
             raise ValueError(
@@ -100,12 +126,21 @@ class IP2PEncodeSource(io.ComfyNode):
                 "(for Stable Diffusion 1.5, vae-ft-mse-840000) and connect it."
             )
         check_picture(image)
+        check_choice("fit", fit, FITS)
+        if mask is not None:
+            mask = checked_mask(mask, len(image))
+            mask = resize_mask(mask, image.shape[2], image.shape[1])
         if fit == "training size":
             frame = fit_training_size(image, resolution)
         elif fit == "keep size":
             frame = fit_keep_size(image)
+        elif mask is None:
+            raise ValueError(
+                "mask: nothing arrived, and fit is 'around mask'. Connect the mask of what is to "
+                "change, painted or from IP2PEditMask, or choose another fit."
+            )
         else:
-            raise ValueError(f"fit: got {fit!r}; choose 'training size' or 'keep size'.")
+            frame = fit_around_mask(image, mask, margin, resolution)
         # ComfyUI's encode gives the mode of the posterior, unscaled, as the model was trained on.
         samples = vae.encode(to_working(as_rgb(image), frame))
         if samples.ndim != 4 or samples.shape[1] != 4:
@@ -113,12 +148,10 @@ class IP2PEncodeSource(io.ComfyNode):
                 f"vae: its latents have the shape {list(samples.shape)}, the model needs 4 "
                 "channels. Connect the VAE of the checkpoint or another of Stable Diffusion 1.5."
             )
-        source = {"samples": samples}
+        source = {"samples": samples, FRAME: frame}
         if mask is not None:
-            mask = checked_mask(mask, len(image))
             if not mask.any():
                 logger.warning("IP2PEncodeSource: the mask is all black, so nothing will change.")
-            mask = resize_mask(mask, image.shape[2], image.shape[1])
             source["noise_mask"] = latent_mask(mask, frame, samples.shape[-2:])
         return io.NodeOutput(source, frame)
 

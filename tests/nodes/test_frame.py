@@ -12,6 +12,7 @@ from instruct_pix2pix.nodes.frame import (
     BILINEAR,
     LANCZOS,
     feather_inward,
+    fit_around_mask,
     fit_keep_size,
     fit_training_size,
     latent_mask,
@@ -409,3 +410,48 @@ def test_resized_mask_stays_within_its_range_and_keeps_its_outside():
     big = resize_mask(mask, 400, 400)
     assert big.min() == 0 and big.max() == 1
     assert (big[:, :90] == 0).all() and (big[:, 220:] == 0).all()
+
+
+@given(small_sides, small_sides, st.integers(0, 40), st.integers(0, 9), st.booleans(), st.data())
+@settings(max_examples=100, deadline=None)
+def test_around_a_mask_all_of_it_is_shown_and_nothing_else_is_touched(
+    width, height, margin, feather, match, data
+):
+    left, top = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    right = data.draw(st.integers(min(width, left + 8), width))
+    bottom = data.draw(st.integers(min(height, top + 8), height))
+    mask = torch.zeros(1, height, width)
+    mask[:, top:bottom, left:right] = 1
+    picture = picture_of(width, height, 4)
+    longest = max(right - left, bottom - top)
+    if longest < min(8, width, height):
+        with pytest.raises(ValueError, match=f"white in {longest} x {longest}"):
+            fit_around_mask(picture, mask, margin, 64)
+        return
+    frame = fit_around_mask(picture, mask, margin, 64)
+    x0, y0, x1, y1 = frame.box
+    assert 0 <= x0 <= max(0, left - margin) and min(width, right + margin) <= x1 <= width
+    assert 0 <= y0 <= max(0, top - margin) and min(height, bottom + margin) <= y1 <= height
+    # As square as the picture allows.
+    assert x1 - x0 == y1 - y0 or x1 - x0 == width or y1 - y0 == height
+    edit = picture_of(frame.working_width, frame.working_height, seed=1)
+    shown = torch.zeros(1, height, width, dtype=torch.bool)
+    shown[:, y0:y1, x0:x1] = True
+    for own, touched in ((mask, mask > 0), (None, shown)):
+        restored = restore(edit, frame, own, feather, match)
+        assert torch.equal(restored[~touched], picture[~touched])
+        assert torch.equal(restored[..., 3], picture[..., 3])
+
+
+def test_color_match_around_a_mask_is_measured_where_the_frame_shows_it_unedited():
+    picture = smooth_picture(96, 96) * 0.6 + 0.2
+    mask = torch.zeros(1, 96, 96)
+    mask[:, 40:56, 40:56] = 1
+    frame = fit_around_mask(picture, mask, 24, 64)
+    assert frame.box == (16, 16, 80, 80)
+    drifted = picture[:, 16:80, 16:80] * 0.8 + 0.1
+    drifted[:, 24:40, 24:40] = torch.tensor([0.9, 0.1, 0.1])
+    restored = restore(drifted, frame, mask, 0, True)
+    red = (torch.tensor([0.9, 0.1, 0.1]) - 0.1) / 0.8
+    assert torch.allclose(restored[0, 48, 48], red.clamp(0, 1), atol=1e-5)
+    assert torch.equal(restored[mask == 0], picture[mask == 0])

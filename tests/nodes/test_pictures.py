@@ -56,8 +56,8 @@ def picture_of(width, height, channels=3, batch=1, seed=0):
     return torch.rand(batch, height, width, channels, generator=generator)
 
 
-def encode(image, vae, fit="training size", resolution=64, mask=None):
-    return IP2PEncodeSource.execute(image, vae, fit, resolution, mask).result
+def encode(image, vae, fit="training size", resolution=64, mask=None, **margin):
+    return IP2PEncodeSource.execute(image, vae, fit, resolution, mask, **margin).result
 
 
 def restore(image, frame, mask=None, feather=0, match_color="off"):
@@ -69,7 +69,7 @@ def restore(image, frame, mask=None, feather=0, match_color="off"):
     [
         (
             IP2PEncodeSource,
-            ["image", "vae", "fit", "resolution", "mask"],
+            ["image", "vae", "fit", "resolution", "mask", "margin"],
             [("LATENT", "source"), ("IP2P_FRAME", "frame")],
         ),
         (
@@ -105,7 +105,7 @@ def test_source_is_what_the_vae_makes_of_the_working_image(vae, fit, size, chann
         frame.working_height // 8,
         frame.working_width // 8,
     )
-    assert list(source) == ["samples"]
+    assert list(source) == ["samples", "ip2p_frame"] and source["ip2p_frame"] is frame
     assert frame.original is picture and torch.equal(picture, before)
 
 
@@ -192,6 +192,64 @@ def test_bad_settings_are_refused_with_a_reason(vae):
         restore(picture, fit_keep_size(picture), match_color="lab")
     with pytest.raises(ValueError, match="scene: got 'nothing'"):
         IP2PSampleImage.execute("nothing", 0)
+
+
+def spot(width, height, left, top, right, bottom):
+    mask = torch.zeros(1, height, width)
+    mask[:, top:bottom, left:right] = 1
+    return mask
+
+
+def test_around_a_mask_the_model_sees_its_surroundings_large(vae):
+    picture = picture_of(300, 200)
+    mask = spot(300, 200, 210, 60, 230, 90)
+    source, frame = encode(picture, vae, "around mask", 64, mask, margin=10)
+    crop, own = picture[:, 50:100, 195:245], mask[:, 50:100, 195:245]
+    expected, alone = encode(crop, vae, "training size", 64, own)
+    assert torch.equal(source["samples"], expected["samples"])
+    assert torch.equal(source["noise_mask"], expected["noise_mask"])
+    assert (frame.working_width, frame.working_height) == (64, 64) and frame.original is picture
+    # An edit comes back to its place, and what was not shown is the original to the bit.
+    edit = picture_of(64, 64, seed=1)
+    for own_mask in (None, mask):
+        inside = None if own_mask is None else own
+        restored = restore(edit, frame, own_mask, 3, "mean-std")
+        if own_mask is not None:
+            assert torch.equal(
+                restored[:, 50:100, 195:245], restore(edit, alone, inside, 3, "mean-std")
+            )
+        outside = spot(300, 200, 195, 50, 245, 100) == 0
+        assert torch.equal(restored[outside], picture[outside])
+
+
+def test_a_mask_of_another_size_is_stretched_before_it_is_fitted_around(vae):
+    picture = picture_of(160, 80)
+    big = spot(160, 80, 40, 20, 80, 40)
+    small = spot(80, 40, 20, 10, 40, 20)
+    same, frame = encode(picture, vae, "around mask", 64, big, margin=30)
+    from_small, other = encode(picture, vae, "around mask", 64, small, margin=29)
+    assert frame.box == other.box and torch.equal(same["samples"], from_small["samples"])
+
+
+def test_prompts_saved_before_there_was_a_margin_run(vae):
+    prompt = {"image": picture_of(300, 200), "vae": vae, "fit": "around mask", "resolution": 64}
+    _, frame = IP2PEncodeSource.execute(**prompt, mask=spot(300, 200, 140, 90, 160, 110)).result
+    assert frame.box == (76, 26, 224, 174)
+
+
+@pytest.mark.parametrize(
+    "mask, message",
+    [
+        (None, "mask: nothing arrived, and fit is 'around mask'"),
+        (torch.zeros(1, 64, 64), "mask: it is all black, so there is nothing to fit around"),
+        (spot(100, 50, 7, 7, 8, 8), "mask: it is white in 1 x 1 pixels at most"),
+    ],
+)
+def test_masks_that_nothing_can_be_fitted_around_are_refused(vae, mask, message):
+    with pytest.raises(ValueError, match=message):
+        encode(picture_of(100, 50), vae, "around mask", 64, mask)
+    with pytest.raises(ValueError, match="margin: must be 0 or more pixels, got -1"):
+        encode(picture_of(100, 50), vae, "around mask", 64, torch.ones(1, 50, 100), margin=-1)
 
 
 def test_extreme_values_of_a_mask_are_limited(vae):
