@@ -144,19 +144,12 @@ class Edit:
             if len(guidance.region) == len(picture):
                 region = guidance.region.repeat(len(cells), 1, 1)
                 guidance = replace(guidance, region=region)
-        return CellsGuider(
-            *inputs,
-            {"samples": picture.repeat(len(cells), 1, 1, 1)},
-            *(
-                torch.tensor(scales).repeat_interleave(len(picture)).view(-1, 1, 1, 1)
-                for scales in (
-                    [cell.text_cfg for cell in cells],
-                    [cell.image_cfg for cell in cells],
-                )
-            ),
-            guidance,
-            pictures=len(picture),
+        text, image = (
+            torch.tensor(scales).repeat_interleave(len(picture)).view(-1, 1, 1, 1)
+            for scales in ([c.text_cfg for c in cells], [c.image_cfg for c in cells])
         )
+        sources = {"samples": picture.repeat(len(cells), 1, 1, 1)}
+        return CellsGuider(*inputs, sources, text, image, guidance, pictures=len(picture))
 
 
 def live_preview(model: Any) -> Preview:
@@ -174,6 +167,9 @@ class CellsGuider(DualGuider):
 
     The first step of cells with the same noise is predicted once: only the scales tell them apart.
     """
+
+    cfg: Any
+    image_cfg: Any
 
     def __init__(self, *args: Any, pictures: int) -> None:
         super().__init__(*args)

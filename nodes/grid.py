@@ -16,7 +16,7 @@ from ..samplers.control import Guidance
 from ..samplers.search import parse_scales
 from .cells import Cell, Edit
 from .sampling import guidance_input, guided_inputs, run_inputs, sampler_inputs
-from .sheet import Sheet
+from .sheet import Sheet, as_pil
 
 MOST_CELLS = 100
 
@@ -120,8 +120,3 @@ class IP2PGuidanceGrid(io.ComfyNode):
             torch.stack(edits, 1).flatten(0, 1),
             torch.stack([torch.from_numpy(np.array(sheet.image)) / 255 for sheet in sheets]),
         )
-
-
-def as_pil(image: Tensor) -> Image.Image:
-    """A picture [H, W, 3] in 0..1 for drawing."""
-    return Image.fromarray((255 * image.float().clamp(0, 1)).round().byte().cpu().numpy())

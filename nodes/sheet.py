@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
 
 PAPER, INK = (255, 255, 255), (32, 32, 32)
 # A cell that is not there yet.
@@ -20,9 +21,10 @@ class Sheet:
         self.size = size
         # Legible at the size of the cells, and as wide as the longest label allows.
         longest = max(map(len, columns + rows))
-        font = ImageFont.load_default(max(8, min(32, round(1.6 * min(size) / longest))))
-        self.margin = round(2 * font.size)
-        self.gap = max(2, round(font.size / 4))
+        height_of_font = max(8, min(32, round(1.6 * min(size) / longest)))
+        font = ImageFont.load_default(height_of_font)
+        self.margin = 2 * height_of_font
+        self.gap = max(2, height_of_font // 4)
         width, height = self.place(len(columns), len(rows))
         self.image = Image.new("RGB", (width, height), PAPER)
         draw = ImageDraw.Draw(self.image)
@@ -49,3 +51,8 @@ class Sheet:
     def paste(self, picture: Image.Image, column: int, row: int) -> None:
         """Put `picture` in its cell, scaled to it."""
         self.image.paste(picture.resize(self.size), self.place(column, row))
+
+
+def as_pil(image: Tensor) -> Image.Image:
+    """A picture [H, W, 3] in 0..1 for drawing."""
+    return Image.fromarray((255 * image.float().clamp(0, 1)).round().byte().cpu().numpy())
