@@ -17,10 +17,14 @@ WEB_DIRECTORY = "./nodes/web"
 async def comfy_entrypoint() -> ComfyExtension:
     from comfy_api.latest import ComfyExtension, io
 
+    from .nodes.auto import IP2PAutoGuidance
+    from .nodes.chain import IP2PEditChain
+    from .nodes.grid import IP2PGuidanceGrid
     from .nodes.guidance import IP2PGuidance
     from .nodes.loading import IP2PLoadCheckpoint
     from .nodes.pictures import IP2PEncodeSource, IP2PRestore, IP2PSampleImage
     from .nodes.presets import IP2PPreset
+    from .nodes.region import IP2PEditMask
     from .nodes.sampling import IP2PGuider, IP2PKSampler
     from .nodes.text import IP2PEncodeInstruction
 
@@ -33,6 +37,10 @@ async def comfy_entrypoint() -> ComfyExtension:
                 IP2PKSampler,
                 IP2PGuider,
                 IP2PGuidance,
+                IP2PEditMask,
+                IP2PGuidanceGrid,
+                IP2PAutoGuidance,
+                IP2PEditChain,
                 IP2PRestore,
                 IP2PSampleImage,
                 IP2PPreset,

@@ -1,0 +1,150 @@
+"""Asking the model what an instruction means for a picture, without sampling an edit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import comfy.samplers
+import comfy.utils
+import torch
+from comfy.ldm.modules.attention import optimized_attention
+from comfy.model_patcher import set_model_options_patch_replace
+from torch import Tensor
+
+from ..samplers.guider import DualGuider, check_finite
+from ..samplers.official import NoiseStream
+from ..samplers.relevance import attention_map, relevance_map
+
+LOWEST = 0.625
+
+# More than any Stable Diffusion UNet has in a row.
+BLOCKS = [("middle", 0), *((name, i) for name in ("input", "output") for i in range(12))]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a probe found, in latent cells.
+
+    relevance  see `relevance_map`, [B, h, w]
+    attention  see `attention_map`, [B, about h / 2, about w / 2]; None where the model has no
+               cross-attention of that size
+    """
+
+    relevance: Tensor
+    attention: Tensor | None
+
+
+def probe(
+    model: Any,
+    instruction: Any,
+    negative: Any,
+    source: dict[str, Any],
+    seed: int,
+    noise_level: float,
+    draws: int,
+) -> Found:
+    """Noise the source `draws` times and predict it with and without the instruction.
+
+    noise_level  0 to 1, how far up the model's noise levels; 0.8 is the timestep 800 of 1000
+    draws        noises to take the mean over, 1 or more; each costs one batch of two evaluations.
+                 They are spread from `noise_level` down to LOWEST of it: the high levels tell
+                 what is meant, the low ones where it ends
+
+    The model and the source are not modified. Raises ValueError as `DualGuider` does.
+    """
+    guider = DualGuider(model, instruction, negative, source, 1.0, 1.0)
+    latent = source["samples"].float()
+    sampler = Probe(seed)
+    # From the lowest up: a run that starts at the top starts from nothing but noise.
+    levels = torch.linspace(1, LOWEST, draws).flip(0) * noise_level
+    sigmas = torch.tensor([*(sigma_at(model, level) for level in levels.tolist()), 0.0])
+    guider.sample(torch.zeros_like(latent), latent, sampler, sigmas, seed=seed)
+    return Found(relevance_map(torch.stack(sampler.differences)).cpu(), sampler.attention())
+
+
+def sigma_at(model: Any, noise_level: float) -> float:
+    """The model's sigma at a share 0..1 of its noise levels."""
+    sampling = model.get_model_object("model_sampling")
+    sigma = float(sampling.percent_to_sigma(1 - noise_level))
+    return min(max(sigma, float(sampling.sigma_min)), float(sampling.sigma_max))
+
+
+class Probe(comfy.samplers.Sampler):
+    """A "sampler" that takes no step: it compares the two branches and returns the latent."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.differences: list[Tensor] = []
+        self.maps: list[Tensor] = []
+
+    def sample(
+        self,
+        model_wrap: Any,
+        sigmas: Tensor,
+        extra_args: dict[str, Any],
+        callback: Callable[..., None] | None,
+        noise: Tensor,
+        latent_image: Tensor | None = None,
+        denoise_mask: Tensor | None = None,
+        disable_pbar: bool = False,
+    ) -> Tensor:
+        assert latent_image is not None
+        model, options = model_wrap.inner_model, extra_args["model_options"]
+        watch = AttentionWatch(latent_image.shape)
+        for name, number in BLOCKS:  # in the options of this run, which nobody else reads
+            options = set_model_options_patch_replace(options, watch, "attn2", name, number)
+        stream = NoiseStream(self.seed, latent_image.shape)
+        progress = comfy.utils.ProgressBar(len(sigmas) - 1)
+        for index, sigma in enumerate(sigmas[:-1]):
+            drawn = stream.draw().to(latent_image)
+            x = model.model_sampling.noise_scaling(sigma, drawn, latent_image, False)
+            watch.map = None
+            level = sigma.expand(len(x))
+            branches = [model_wrap.conds["middle"], model_wrap.conds["positive"]]
+            without, asked = comfy.samplers.calc_cond_batch(model, branches, x, level, options)
+            check_finite([asked, without], index + 1, len(sigmas) - 1, level)
+            # D = x - sigma * e, so this is the difference of the noise predictions.
+            self.differences.append((without - asked) / sigma)
+            if watch.map is not None:
+                self.maps.append(watch.map.cpu())
+            progress.update(1)  # where an interrupt is noticed
+        return latent_image
+
+    def attention(self) -> Tensor | None:
+        return torch.stack(self.maps).mean(0) if self.maps else None
+
+
+class AttentionWatch:
+    """A cross-attention patch that changes nothing and keeps one map of the instruction branch.
+
+    Of the layers at half the latent's size or below, the last of the finest: the closest to the
+    result of those that still see objects.
+    """
+
+    def __init__(self, latent: torch.Size) -> None:
+        self.map: Tensor | None = None
+        self.batch, _, *self.size = latent
+
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor, options: dict[str, Any]) -> Tensor:
+        heads = options["n_heads"]
+        height, width = size_of(q.shape[1], self.size)
+        known = 0 if self.map is None else self.map[0].numel()
+        is_coarse = 2 * height <= self.size[0] + 1
+        if is_coarse and height * width == q.shape[1] >= known:
+            # 0 is the instruction branch, as the guider numbers them.
+            for index, number in enumerate(options["cond_or_uncond"]):
+                if number == 0:
+                    rows = slice(index * self.batch, (index + 1) * self.batch)
+                    self.map = attention_map(q[rows], k[rows], heads).unflatten(1, (height, width))
+        return optimized_attention(q, k, v, heads, attn_precision=options.get("attn_precision"))
+
+
+def size_of(places: int, size: Sequence[int]) -> tuple[int, int]:
+    """The height and width of a layer of so many places, halved from the latent's, rounded up."""
+    height, width = size
+    while height * width > places and max(height, width) > 1:
+        height, width = math.ceil(height / 2), math.ceil(width / 2)
+    return height, width
