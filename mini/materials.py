@@ -1,12 +1,15 @@
-"""Solid figures of one material: parts in relief, lit from the upper left, then textured."""
+"""What objects are made of, and what they stand on.
 
-from collections.abc import Iterable
+A figure is built of parts in relief, lit from the upper left and then textured.
+"""
+
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-from .drawing import Color, Painting, Point, Shape, stream
+from .drawing import Color, Painting, Point, Shape, lighter, stream
 
 MATERIALS = ("plain", "wood", "marble", "bronze", "glass", "gold")
 
@@ -26,13 +29,13 @@ RAMPS: dict[str, tuple[tuple[float, Color], ...]] = {
         (1, (255,) * 3),
     ),
     "bronze": (
-        (0, (16, 22, 18)),
-        (0.3, (54, 46, 30)),
-        (0.5, (98, 72, 38)),
-        (0.62, (62, 50, 28)),
-        (0.8, (150, 108, 58)),
-        (0.93, (232, 196, 136)),
-        (1, (255, 240, 204)),
+        (0, (20, 20, 14)),
+        (0.28, (70, 52, 28)),
+        (0.48, (128, 88, 42)),
+        (0.6, (84, 62, 32)),
+        (0.76, (178, 126, 66)),
+        (0.92, (250, 216, 158)),
+        (1, (255, 244, 214)),
     ),
     "gold": (
         (0, (112, 58, 0)),
@@ -48,6 +51,19 @@ VEIN: Color = (92, 98, 116)
 PATINA: Color = (66, 140, 118)
 ICE: Color = (196, 228, 246)
 GLASS_SHADE: Color = (44, 104, 168)
+
+# The walls' colors at the top and at the horizon.
+BACKDROPS: tuple[tuple[Color, Color], ...] = (
+    ((228, 206, 176), (246, 232, 210)),
+    ((150, 194, 226), (214, 234, 244)),
+    ((160, 208, 190), (218, 238, 226)),
+    ((186, 176, 222), (228, 220, 242)),
+    ((230, 176, 176), (250, 222, 214)),
+    ((92, 110, 136), (154, 170, 188)),
+)
+WHITE: Color = (248, 247, 244)
+INK: Color = (36, 32, 40)
+HORIZON = 0.66
 
 # Where the light comes from (x right, y down, z to the viewer), of length 1.
 LIGHT = (-0.48, -0.64, 0.6)
@@ -135,7 +151,7 @@ def paint_figure(art: Painting, figure: Figure, material: str, seed: int) -> Non
         names = "object background"
         behind = np.asarray(art.canvas.crop(box), np.float32)
         colors = mix(behind, ICE, np.full_like(light, 0.42))
-        colors = mix(colors, GLASS_SHADE, np.clip(1.9 * (0.52 - light) - 0.5 * tones, 0, 0.8))
+        colors = mix(colors, GLASS_SHADE, np.clip(2.6 * (0.54 - light) - 0.6 * tones, 0, 0.9))
         colors = mix(colors, (255, 255, 255), np.clip(2.6 * (light - 0.68), 0, 0.75))
         colors = mix(colors, (255, 255, 255), shine)
     else:
@@ -149,7 +165,7 @@ def paint_figure(art: Painting, figure: Figure, material: str, seed: int) -> Non
         elif material == "marble":
             tone = tone + 0.05 * np.sin(11 * xs + 14 * ys + 2 * np.sin(9 * xs))
         else:
-            tone = tone + 0.1 * np.sin(16 * xs + 11 * ys + rng.uniform(0, 6)) + 0.4 * shine
+            tone = tone + 0.13 * np.sin(20 * xs + 14 * ys + rng.uniform(0, 6)) + 0.4 * shine
         stops, ramp = zip(*RAMPS[material], strict=True)
         table = np.stack(
             [np.interp(np.linspace(0, 1, 256), stops, band) for band in zip(*ramp, strict=True)], 1
@@ -162,7 +178,7 @@ def paint_figure(art: Painting, figure: Figure, material: str, seed: int) -> Non
             a, b = rng.uniform(0, 6, 2)
             blots = np.sin(19 * xs + 7 * ys + a) + np.sin(23 * ys - 9 * xs + b)
             blots += 0.8 * np.sin(41 * xs + 3 * np.sin(17 * ys))
-            colors = mix(colors, PATINA, np.clip(blots - 0.5 - 2 * (light - 0.6), 0, 0.75))
+            colors = mix(colors, PATINA, np.clip(blots - 1 - 3 * (light - 0.6), 0, 0.7))
     pixels = np.rint(np.clip(colors, 0, 255)).astype(np.uint8)
     art.stamp(names, figure.outline, Image.fromarray(pixels))
 
@@ -204,3 +220,84 @@ def marble_veins(side: int, seed: int) -> Shape:
             path.append((x, y))
         veins.line(path, 0.016 if vein % 2 else 0.009)
     return veins.soften(0.003).opacity(0.85)
+
+
+def paint_backdrop(art: Painting, seed: int) -> None:
+    rng = stream(seed, "backdrop")
+    top, bottom = BACKDROPS[rng.integers(len(BACKDROPS))]
+    art.fill("background", top, bottom, HORIZON)
+    x, y, radius = rng.uniform(0.2, 0.8), rng.uniform(0.2, 0.4), rng.uniform(0.2, 0.3)
+    spot = art.shape().ellipse(x, y, radius, radius).opacity(0.4)
+    art.layer("background", spot, lighter(top, 0.4))
+
+
+def paint_table(art: Painting, seed: int) -> None:
+    """A table with a checked cloth, and its hem."""
+    cloth = art.shape().polygon([(-0.1, 0.7), (1.1, 0.7), (1.1, 1.1), (-0.1, 1.1)])
+    art.layer("background", cloth, (246, 236, 222), (255, 248, 238), 0.7, 1.0)
+    rng = stream(seed, "cloth")
+    color: Color = ((206, 62, 62), (62, 104, 190), (212, 140, 40))[rng.integers(3)]
+    stripes = art.shape()
+    for column in np.arange(-8, 9) * 0.125 + 0.5:
+        near = 0.5 + (column - 0.5) * 1.7
+        stripes.line([(column, 0.7), (near, 0.94), (near, 1.02)], 0.035)
+    for y, width in ((0.725, 0.016), (0.775, 0.022), (0.85, 0.03), (0.985, 0.03)):
+        stripes.line([(-0.1, y), (1.1, y)], width)
+    art.layer("background", stripes.within(cloth).opacity(0.6), color)
+    hem = art.shape().polygon([(-0.1, 0.94), (1.1, 0.94), (1.1, 1.1), (-0.1, 1.1)])
+    art.layer("background", hem.opacity(0.3), INK)
+
+
+def paint_grass(art: Painting, seed: int) -> None:
+    rng = stream(seed, "grass")
+    blades = [(-0.05, 1.1), (-0.05, HORIZON)]
+    for x in np.arange(-0.05, 1.05, 0.045):
+        blades += [(x, HORIZON + 0.012), (x + 0.022, HORIZON - rng.uniform(0.02, 0.05))]
+    meadow = art.shape().polygon([*blades, (1.1, HORIZON), (1.1, 1.1)])
+    art.layer("background", meadow, (128, 186, 74), (62, 136, 54), HORIZON, 1.0)
+    tufts, daisies, hearts = art.shape(), art.shape(), art.shape()
+    for tuft in range(16):
+        x, y = (tuft * 0.381 + rng.uniform(0, 0.1)) % 1, rng.uniform(0.73, 1.02)
+        for lean in (-0.025, 0.0, 0.025):
+            tufts.polygon([(x - 0.01, y), (x + lean, y - 0.055), (x + 0.01, y)])
+    for daisy in range(6):
+        x, y = (daisy * 0.381 + rng.uniform(0, 0.1)) % 1, rng.uniform(0.76, 0.97)
+        daisies.ellipse(x, y, 0.018, 0.014)
+        hearts.ellipse(x, y, 0.007, 0.006)
+    art.layer("background", tufts, (44, 112, 48))
+    art.layer("background", daisies, WHITE)
+    art.layer("background", hearts, (248, 196, 40))
+
+
+def paint_floor(art: Painting, seed: int) -> None:
+    """Tiles in perspective, under a skirting board."""
+    light: Color = (196, 200, 208)
+    ground = art.shape().polygon([(-0.1, HORIZON), (1.1, HORIZON), (1.1, 1.1), (-0.1, 1.1)])
+    art.layer("background", ground, light, lighter(light, 0.3), HORIZON, 1.0)
+    shift = stream(seed, "tiles").uniform(-0.5, 0.5)
+    rows = (HORIZON, 0.71, 0.775, 0.86, 0.98, 1.15)
+    tiles = art.shape()
+    for row, (far, near) in enumerate(zip(rows, rows[1:], strict=False)):
+        # The vanishing point lies at the height 0.4.
+        a, b = (far - 0.4) * 0.5, (near - 0.4) * 0.5
+        for column in range(-5, 6):
+            if (column + row) % 2:
+                u, v = column + shift, column + 1 + shift
+                tiles.polygon(
+                    [
+                        (0.5 + u * a, far),
+                        (0.5 + v * a, far),
+                        (0.5 + v * b, near),
+                        (0.5 + u * b, near),
+                    ]
+                )
+    art.layer("background", tiles, (74, 84, 104), (104, 116, 138), HORIZON, 1.0)
+    board = art.shape().line([(-0.1, HORIZON - 0.015), (1.1, HORIZON - 0.015)], 0.035)
+    art.layer("background", board, WHITE)
+
+
+SURFACES: dict[str, Callable[[Painting, int], None]] = {
+    "table": paint_table,
+    "grass": paint_grass,
+    "floor": paint_floor,
+}

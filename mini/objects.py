@@ -6,28 +6,28 @@ from dataclasses import dataclass
 import numpy as np
 
 from .drawing import Color, Painting, Point, darker, lighter, smooth, stream
-from .materials import MATERIALS, Figure, Place, Placed, paint_figure
+from .materials import (
+    INK,
+    MATERIALS,
+    SURFACES,
+    WHITE,
+    Figure,
+    Place,
+    Placed,
+    paint_backdrop,
+    paint_figure,
+)
 
 SUBJECTS = ("vase", "cat", "bust", "car")
-SURFACES = ("table", "grass", "floor")
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "subject": SUBJECTS,
     "material": MATERIALS,
     "thing": ("none", "extra"),
-    "surface": SURFACES,
+    "surface": tuple(SURFACES),
 }
 REGIONS = ("object", "thing", "background")
 REGION_OF = {"material": "object", "thing": "thing", "surface": "background"}
 
-# The walls' colors at the top and at the horizon.
-BACKDROPS: tuple[tuple[Color, Color], ...] = (
-    ((228, 206, 176), (246, 232, 210)),
-    ((150, 194, 226), (214, 234, 244)),
-    ((160, 208, 190), (218, 238, 226)),
-    ((186, 176, 222), (228, 220, 242)),
-    ((230, 176, 176), (250, 222, 214)),
-    ((92, 110, 136), (154, 170, 188)),
-)
 PAINTS: tuple[Color, ...] = (
     (214, 44, 52),
     (34, 92, 204),
@@ -36,9 +36,6 @@ PAINTS: tuple[Color, ...] = (
     (238, 88, 148),
     (40, 158, 76),
 )
-WHITE: Color = (248, 247, 244)
-INK: Color = (36, 32, 40)
-HORIZON = 0.66
 
 
 @dataclass(frozen=True)
@@ -57,8 +54,8 @@ def place(scene: Object) -> Place:
     rng = stream(scene.seed, "place")
     return Place(
         x=rng.uniform(0.47, 0.53),
-        foot=rng.uniform(0.845, 0.875),
-        scale=rng.uniform(0.95, 1.03),
+        foot=rng.uniform(0.845, 0.875) + (0.03 if scene.subject == "vase" else 0),
+        scale=rng.uniform(0.95, 1.03) * (1.05 if scene.subject == "vase" else 1),
         turn=1 if rng.random() < 0.5 else -1,
     )
 
@@ -67,9 +64,7 @@ def paint(scene: Object, size: int, regions: Sequence[str] = ()) -> Painting:
     """The object at `size` x `size` pixels, with the named regions kept."""
     art = Painting(size, regions)
     paint_backdrop(art, scene.seed)
-    {"table": paint_table, "grass": paint_grass, "floor": paint_floor}[scene.surface](
-        art, scene.seed
-    )
+    SURFACES[scene.surface](art, scene.seed)
     figure = Figure(art.side, place(scene))
     draw = {"vase": draw_vase, "cat": draw_cat, "bust": draw_bust, "car": draw_car}
     shadow = figure.shape().ellipse(0.05 * figure.place.turn, 0.0, *SHADOWS[scene.subject])
@@ -90,80 +85,6 @@ def paint(scene: Object, size: int, regions: Sequence[str] = ()) -> Painting:
 SHADOWS = {"vase": (0.2, 0.035), "cat": (0.26, 0.04), "bust": (0.23, 0.035), "car": (0.44, 0.035)}
 
 
-def paint_backdrop(art: Painting, seed: int) -> None:
-    rng = stream(seed, "backdrop")
-    top, bottom = BACKDROPS[rng.integers(len(BACKDROPS))]
-    art.fill("background", top, bottom, HORIZON)
-    x, y, radius = rng.uniform(0.2, 0.8), rng.uniform(0.2, 0.4), rng.uniform(0.2, 0.3)
-    spot = art.shape().ellipse(x, y, radius, radius).opacity(0.4)
-    art.layer("background", spot, lighter(top, 0.4))
-
-
-def paint_table(art: Painting, seed: int) -> None:
-    """A table with a checked cloth, and its hem."""
-    cloth = art.shape().polygon([(-0.1, 0.7), (1.1, 0.7), (1.1, 1.1), (-0.1, 1.1)])
-    art.layer("background", cloth, (246, 236, 222), (255, 248, 238), 0.7, 1.0)
-    rng = stream(seed, "cloth")
-    color: Color = ((206, 62, 62), (62, 104, 190), (212, 140, 40))[rng.integers(3)]
-    stripes = art.shape()
-    for column in np.arange(-8, 9) * 0.125 + 0.5:
-        near = 0.5 + (column - 0.5) * 1.7
-        stripes.line([(column, 0.7), (near, 0.94), (near, 1.02)], 0.035)
-    for y, width in ((0.725, 0.016), (0.775, 0.022), (0.85, 0.03), (0.985, 0.03)):
-        stripes.line([(-0.1, y), (1.1, y)], width)
-    art.layer("background", stripes.within(cloth).opacity(0.6), color)
-    hem = art.shape().polygon([(-0.1, 0.94), (1.1, 0.94), (1.1, 1.1), (-0.1, 1.1)])
-    art.layer("background", hem.opacity(0.3), INK)
-
-
-def paint_grass(art: Painting, seed: int) -> None:
-    rng = stream(seed, "grass")
-    blades = [(-0.05, 1.1), (-0.05, HORIZON)]
-    for x in np.arange(-0.05, 1.05, 0.045):
-        blades += [(x, HORIZON + 0.012), (x + 0.022, HORIZON - rng.uniform(0.02, 0.05))]
-    meadow = art.shape().polygon([*blades, (1.1, HORIZON), (1.1, 1.1)])
-    art.layer("background", meadow, (128, 186, 74), (62, 136, 54), HORIZON, 1.0)
-    tufts, daisies, hearts = art.shape(), art.shape(), art.shape()
-    for tuft in range(16):
-        x, y = (tuft * 0.381 + rng.uniform(0, 0.1)) % 1, rng.uniform(0.73, 1.02)
-        for lean in (-0.025, 0.0, 0.025):
-            tufts.polygon([(x - 0.01, y), (x + lean, y - 0.055), (x + 0.01, y)])
-    for daisy in range(6):
-        x, y = (daisy * 0.381 + rng.uniform(0, 0.1)) % 1, rng.uniform(0.76, 0.97)
-        daisies.ellipse(x, y, 0.018, 0.014)
-        hearts.ellipse(x, y, 0.007, 0.006)
-    art.layer("background", tufts, (44, 112, 48))
-    art.layer("background", daisies, WHITE)
-    art.layer("background", hearts, (248, 196, 40))
-
-
-def paint_floor(art: Painting, seed: int) -> None:
-    """Tiles in perspective, under a skirting board."""
-    light: Color = (196, 200, 208)
-    ground = art.shape().polygon([(-0.1, HORIZON), (1.1, HORIZON), (1.1, 1.1), (-0.1, 1.1)])
-    art.layer("background", ground, light, lighter(light, 0.3), HORIZON, 1.0)
-    shift = stream(seed, "tiles").uniform(-0.5, 0.5)
-    rows = (HORIZON, 0.71, 0.775, 0.86, 0.98, 1.15)
-    tiles = art.shape()
-    for row, (far, near) in enumerate(zip(rows, rows[1:], strict=False)):
-        # The vanishing point lies at the height 0.4.
-        a, b = (far - 0.4) * 0.5, (near - 0.4) * 0.5
-        for column in range(-5, 6):
-            if (column + row) % 2:
-                u, v = column + shift, column + 1 + shift
-                tiles.polygon(
-                    [
-                        (0.5 + u * a, far),
-                        (0.5 + v * a, far),
-                        (0.5 + v * b, near),
-                        (0.5 + u * b, near),
-                    ]
-                )
-    art.layer("background", tiles, (74, 84, 104), (104, 116, 138), HORIZON, 1.0)
-    board = art.shape().line([(-0.1, HORIZON - 0.015), (1.1, HORIZON - 0.015)], 0.035)
-    art.layer("background", board, WHITE)
-
-
 def mirrored(half: Sequence[Point]) -> list[Point]:
     """The closed outline whose right half runs along `half`."""
     return [*half, *((-u, v) for u, v in reversed(half))]
@@ -172,7 +93,7 @@ def mirrored(half: Sequence[Point]) -> list[Point]:
 def neck_of(seed: int) -> tuple[float, float]:
     """Half the width of a vase's mouth, and its height."""
     rng = stream(seed, "vase")
-    return rng.uniform(0.085, 0.11), rng.uniform(0.45, 0.48)
+    return rng.uniform(0.085, 0.11), rng.uniform(0.44, 0.46)
 
 
 def draw_vase(figure: Figure, seed: int) -> None:
@@ -233,11 +154,11 @@ def draw_cat(figure: Figure, seed: int) -> None:
     figure.part(curl, shade, -0.1, 0.5)
     body = mirrored([(0.2, -0.01), (0.235, 0.06), (0.19, 0.24), (0.1, 0.42)])
     figure.part(figure.shape().polygon(smooth(body)), coat, height=0.7)
-    chest = smooth(mirrored([(0.06, 0.1), (0.1, 0.26), (0.07, 0.36)]))
+    chest = smooth(mirrored([(0.02, 0.16), (0.12, 0.27), (0.1, 0.38)]))
     figure.part(figure.shape().polygon(chest), pale, 0.15, 0.78)
     legs, paws = figure.shape(), figure.shape()
     for side in (-1, 1):
-        legs.line([(side * 0.065, 0.03), (side * 0.07, 0.22)], 0.075)
+        legs.line([(side * 0.065, 0.03), (side * 0.07, 0.17)], 0.085)
         paws.ellipse(side * 0.068, 0.018, 0.052, 0.033).ellipse(side * 0.175, 0.012, 0.055, 0.027)
     figure.part(legs, coat, 0.05, 0.85)
     figure.part(paws, pale, 0.2, 0.95)
@@ -308,7 +229,7 @@ def draw_bust(figure: Figure, seed: int) -> None:
     figure.part(curls, hair, -0.25, 1.0)
     brows, lids, pupils = figure.shape(), figure.shape(), figure.shape()
     for side in (-1, 1):
-        brows.line([(side * 0.03, 0.512), (side * 0.065, 0.522), (side * 0.1, 0.508)], 0.016)
+        brows.line([(side * 0.034, 0.516), (side * 0.065, 0.528), (side * 0.1, 0.514)], 0.013)
         lids.ellipse(side * 0.063, 0.478, 0.034, 0.02)
         pupils.ellipse(side * 0.063, 0.478, 0.014, 0.017)
     figure.part(brows, darker(hair, 0.2), -0.3, 1.0)
@@ -316,7 +237,9 @@ def draw_bust(figure: Figure, seed: int) -> None:
     figure.part(pupils, INK, -0.8, 0.75)
     nose = figure.shape().polygon([(-0.012, 0.5), (0.012, 0.5), (0.03, 0.422), (-0.03, 0.422)])
     figure.part(nose, darker(skin, 0.1), 0.08, 1.0)
-    lips = figure.shape().ellipse(0, 0.385, 0.044, 0.015)
+    lips = figure.shape().polygon(
+        smooth([(-0.06, 0.4), (0, 0.388), (0.06, 0.4), (0.03, 0.368), (-0.03, 0.368)], 2)
+    )
     figure.part(lips, (190, 70, 76), -0.45, 0.95)
 
 
@@ -377,8 +300,8 @@ def paint_flowers(art: Painting, scene: Object, at: Place) -> None:
         inside = Placed(art.side, at)
         for u in (-0.07, -0.02, 0.03, 0.08):
             inside.line([(-u * 0.5, top - 0.01), (u * 0.4, top - 0.1), (u, 0.1)], 0.014)
-        art.layer("thing", inside.opacity(0.6), (70, 140, 92))
-    heads = ((-0.2, 0.12), (0.2, 0.13), (-0.1, 0.2), (0.11, 0.22), (0.0, 0.27), (0.0, 0.13))
+        art.layer("thing object background", inside.opacity(0.6), (70, 140, 92))
+    heads = ((-0.2, 0.12), (0.2, 0.13), (-0.1, 0.2), (0.11, 0.22), (0.0, 0.25), (0.0, 0.12))
     for turn, (u, lift) in enumerate(heads):
         u, v = u + rng.uniform(-0.02, 0.02), top + lift + rng.uniform(-0.02, 0.02)
         stems.line([(u * 0.25, top - 0.01), (u * 0.5, top + lift * 0.5), (u, v)], 0.015)
@@ -404,11 +327,11 @@ def paint_hat(art: Painting, scene: Object, at: Place) -> None:
     rng = stream(scene.seed, "party hat")
     color = PAINTS[rng.integers(len(PAINTS))]
     brim = 0.555 if scene.subject == "cat" else 0.6
-    tip = (rng.uniform(-0.03, 0.03), brim + 0.22)
+    tip = (rng.uniform(-0.03, 0.03), brim + (0.22 if scene.subject == "cat" else 0.175))
     cone = Placed(art.side, at).polygon([(-0.11, brim), (0.11, brim), tip])
     art.layer("thing", cone, lighter(color, 0.2), darker(color, 0.1), 0.05, 0.3)
     stripes = Placed(art.side, at)
-    for lift in (0.055, 0.125):
+    for lift in (0.05, 0.11):
         stripes.line([(-0.15, brim + lift - 0.02), (0.15, brim + lift + 0.025)], 0.028)
     art.layer("thing", stripes.within(cone), (255, 226, 84))
     tuft, frill = Placed(art.side, at).ellipse(*tip, 0.036, 0.036), Placed(art.side, at)
