@@ -1,7 +1,6 @@
 """Edits of the drawn scenes, asked for as people ask for them: `wordings` filled in."""
 
 import re
-import string
 from dataclasses import dataclass
 
 import numpy as np
@@ -162,7 +161,7 @@ def is_edit(source: Scene, target: Scene) -> bool:
     hats = {getattr(scene, "hat", "none") for scene in (source, target)}
     if hats != {"none"} and {"hair_color", "hair_style"} & set(changed):
         return False  # hidden, but for a few pixels
-    if "thing" in changed and "none" not in (getattr(source, "thing"), getattr(target, "thing")):
+    if "thing" in changed and "none" not in (source.thing, target.thing):
         return False
     return is_natural(target)
 
@@ -205,12 +204,12 @@ def phrase(
         wordings = BALD if new == "bald" else HAIR_STYLE
     elif name == "garment":
         wordings = CLOTHES
-        color = getattr(target, "garment_color")
-        if color != getattr(source, "garment_color"):
+        color = target.garment_color
+        if color != source.garment_color:
             words["new"] = f"{color} {words['new']}"
     elif name == "garment_color":
         wordings = RECOLOR
-        garment = getattr(source, "garment")
+        garment = source.garment
         words |= {"new": new, "old": one(rng, NOUNS["garment"][garment] + ANY_GARMENT)}
     elif name in ("eyewear", "hat"):
         wordings = TAKE_OFF if new == "none" else PUT_ON
@@ -226,7 +225,7 @@ def phrase(
         wordings = WEATHER_VERBS[new] if rng.random() < 0.3 else WEATHER
     elif name == "material":
         wordings = MATERIAL
-        words["it"] = one(rng, ("it", f"the {getattr(source, 'subject')}"))
+        words["it"] = one(rng, ("it", f"the {source.subject}"))
     elif name == "thing":
         wordings = REMOVE if new == "none" else ADD
         words["new"], words["place"], words["from_place"] = thing_words(
@@ -234,7 +233,8 @@ def phrase(
         )
         words["old"] = words["new"]
     else:
-        wordings = {"background": BACKGROUND, "season": SEASON, "time": TIME, "medium": MEDIUM}[name]
+        plain = {"background": BACKGROUND, "season": SEASON, "time": TIME, "medium": MEDIUM}
+        wordings = plain[name]
     words["old"] = bare(words["old"])
     options = wordings.held_out if held_out else wordings.trained
     return one(rng, options).format(**words)

@@ -116,7 +116,7 @@ def mosaic(pixels: np.ndarray, seed: int) -> np.ndarray:
     tiled = colors[rows.astype(int)][:, columns.astype(int)]
     joint = 0.12
     in_joint = (rows % 1 < joint)[:, None] | (columns % 1 < joint)[None]
-    return np.where(in_joint[..., None], np.float32([74, 70, 66]), tiled)
+    return np.where(in_joint[..., None], np.array([74, 70, 66], np.float32), tiled)
 
 
 def black_and_white(pixels: np.ndarray, seed: int) -> np.ndarray:

@@ -76,15 +76,14 @@ def render(scene: Scene, size: int) -> np.ndarray:
 def mask(scene: Scene, name: str, size: int) -> np.ndarray:
     """Where a region is seen, or where a change of an attribute may show, bool [size, size].
 
-    name  a region of the scene's module (hair, face, sky, ...) or an attribute: every pixel
-          outside an attribute's mask is the same for all its values
+    name  an attribute: every pixel outside its mask is the same for all its values; or another
+          region of the scene's module (hair, face, sky, ...)
     """
     module = MODULES[kind_of(scene)]
-    if name in module.REGIONS:
-        return paint(scene, size, [name]).region(name)
     region = module.REGION_OF.get(name)
     if region is None:
-        return np.ones((size, size), bool)
+        known = name in module.REGIONS
+        return paint(scene, size, [name]).region(name) if known else np.ones((size, size), bool)
     # A change of shape may show wherever any of the shapes lies.
     drawn = [vary(scene, **{name: value}) for value in attributes(scene)[name]]
     regions = [paint(variant, size, [region]).region(region) for variant in drawn]

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .data import FIRST_TRAINING_SEED, variants
-from .networks import RESOLUTION, VAE_DDCONFIG, build_vae
 from .drawing import stream
+from .networks import RESOLUTION, VAE_DDCONFIG, build_vae
 from .scenes import KINDS, render, sample_scene
 from .training import Clock, Run, run_workers, share
 

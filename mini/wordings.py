@@ -75,7 +75,7 @@ BALD = Wordings(
         "hairstyle: bald",
         "I want {them} to be bald",
     ),
-    ("let {them} be bald", "change the hairstyle to bald", "shave the head"),
+    ("let {them} be bald", "change the hairstyle to bald", "I want a bald head"),
 )
 
 # {new} is a garment with or without a color, {old} the garment that is worn.
@@ -162,7 +162,7 @@ TAKE_OFF = Wordings(
         "{they} should not wear the {old}",
         "what if {they} had no {old}?",
     ),
-    ("get {whose} {old} off", "take the {old} off", "I want no {old}"),
+    ("get {whose} {old} off", "what if there were no {old}?", "I want no {old}"),
 )
 
 BEARD = Wordings(
@@ -197,7 +197,7 @@ SHAVE = Wordings(
         "{they} should be shaved",
         "delete the {old}",
     ),
-    ("shave the {old}", "let {them} shave", "get rid of {whose} {old}"),
+    ("get the {old} off", "let {them} shave", "I want no {old}"),
 )
 
 LIPS = Wordings(
@@ -216,7 +216,7 @@ LIPS = Wordings(
         "color the lips {new}",
         "lipstick color: {new}",
     ),
-    ("make the lips {new}", "let {them} wear {new} lipstick", "give {them} {new} lipstick"),
+    ("turn {whose} lips {new}", "let {them} wear {new} lipstick", "give {them} {new} lipstick"),
 )
 EYE_SHADOW = Wordings(
     (
@@ -233,7 +233,7 @@ EYE_SHADOW = Wordings(
         "what if {they} wore {new} eye shadow?",
         "eye shadow color: {new}",
     ),
-    ("paint the eyelids {new}", "let {them} wear {new} eye shadow", "with {new} eye shadow"),
+    ("turn {whose} eyelids {new}", "let {them} wear {new} eye shadow", "with {new} eye shadow"),
 )
 
 # {new} is a place with its article.

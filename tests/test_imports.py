@@ -23,7 +23,13 @@ INSTALLED = tuple(
     {"pillow": "PIL"}.get(name, name)
     for name in (re.split(r"\W", requirement)[0] for requirement in REQUIREMENTS)
 )
-DRAWING = ("mini.drawing", "mini.instructions", "mini.landscapes", "mini.portraits", "mini.scenes")
+DRAWING = tuple(
+    f"mini.{name}"
+    for name in (
+        *("backdrops", "drawing", "garments", "hair", "heads", "instructions", "landscapes"),
+        *("materials", "media", "objects", "portraits", "scenes", "skies", "wordings"),
+    )
+)
 
 PICKLES = {"cPickle", "cloudpickle", "dill", "marshal", "pickle", "shelve"}
 CONNECTIONS = {"ftplib", "http", "multiprocessing", "socket", "subprocess", "urllib"}

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler
-from instruct_pix2pix.mini.data import Pairs, differs_in, groups
+from instruct_pix2pix.mini.data import SHARES, VARIANTS, Pairs, groups
+from instruct_pix2pix.mini.instructions import FAMILIES, family_of
 from instruct_pix2pix.mini.networks import build_vae
 from instruct_pix2pix.mini.scenes import KINDS, render, sample_scene
 from instruct_pix2pix.mini.train_text import asked_values
@@ -23,7 +24,7 @@ def noise_levels() -> torch.Tensor:
 
 
 def test_the_same_seed_draws_the_same_pairs() -> None:
-    scenes = groups(4, 3, first_seed=50)
+    scenes = groups({"portrait": 4, "landscape": 3, "object": 3}, first_seed=50)
     a, b = (
         [Pairs(scenes).draw(rng) for _ in range(50)]
         for rng in (np.random.default_rng(5), np.random.default_rng(5))
@@ -32,7 +33,7 @@ def test_the_same_seed_draws_the_same_pairs() -> None:
 
 
 def test_pairs_differ_in_what_their_words_ask_for_and_in_nothing_else() -> None:
-    scenes = groups(5, 5, first_seed=50)
+    scenes = groups({"portrait": 5, "landscape": 5, "object": 5}, first_seed=50)
     flat = [scene for group in scenes for scene in group]
     pairs, rng = Pairs(scenes), np.random.default_rng(0)
     for _ in range(300):
@@ -40,8 +41,16 @@ def test_pairs_differ_in_what_their_words_ask_for_and_in_nothing_else() -> None:
         source, target = flat[pair.source], flat[pair.target]
         assert source.seed == target.seed
         if pair.source != pair.target:
-            assert differs_in(source, target) is not None
+            assert family_of(source, target) is not None
             assert any(asked_values(pair, flat))
+
+
+def test_every_family_is_trained() -> None:
+    assert {*SHARES, "two edits"} == set(FAMILIES)
+    assert set(VARIANTS) <= set(FAMILIES)
+    assert sum(SHARES.values()) == pytest.approx(1)
+    scenes = groups({"portrait": 20, "landscape": 20, "object": 20}, first_seed=50)
+    assert set(Pairs(scenes).edits) == set(FAMILIES)
 
 
 def test_the_first_stage_overfits_two_pictures() -> None:

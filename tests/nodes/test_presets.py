@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 from comfy_api.latest import io
-from instruct_pix2pix.mini import instructions
-from instruct_pix2pix.mini.portraits import GARMENT_COLORS, HAIR_COLORS
-from instruct_pix2pix.mini.scenes import values
+from instruct_pix2pix.mini import wordings
+from instruct_pix2pix.mini.instructions import PEOPLE
 from instruct_pix2pix.nodes.presets import PRESETS, IP2PPreset
 
 DOCS = Path(__file__).parents[2] / "nodes" / "web" / "docs"
@@ -61,30 +60,36 @@ def test_the_scales_lie_where_the_authors_draw_theirs(preset):
     assert isinstance(image_cfg, float) and 1.2 <= image_cfg <= 1.8
 
 
-def test_the_built_in_model_was_trained_on_these_sentences():
-    whose = [whose for whose, _, _ in instructions.PEOPLE]
-    them = [them for _, them, _ in instructions.PEOPLE]
-    for color in HAIR_COLORS:
-        known = {w.format(whose=p, new=color, old="", them="", they="")
-                 for p in whose for w in instructions.HAIR}  # fmt: skip
-        assert {run("hair color", color, person)[0] for person in ["", *whose]} <= known
-    garments = {name for names in instructions.GARMENT_NAMES.values() for name in names}
-    for color in GARMENT_COLORS:
-        known = {w.format(whose="", new=f"{color} {garment}", old="", them=p, they="")
-                 for p in them for w in instructions.CLOTHES for garment in garments}  # fmt: skip
-        assert {
-            run("clothes", f"a {color} {garment}", person)[0]
-            for garment in garments
-            for person in ["", *them]
-        } <= known
-        known = {w.format(whose="", new=color, old=old, them="", they="")
-                 for w in instructions.RECOLOR
-                 for old in garments | set(instructions.ANY_GARMENT)}  # fmt: skip
-        assert {run("clothes color", color, garment)[0] for garment in ["", *garments]} <= known
-    for weather in values("weather"):
-        assert run("weather", weather)[0] in {
-            w.format(new=weather, old="") for w in instructions.WEATHER
-        }
+@pytest.mark.parametrize(
+    ("preset", "wordings", "value"),
+    [
+        ("hair color", wordings.HAIR_COLOR, "{new}"),
+        ("hairstyle", wordings.HAIR_STYLE, "{new}"),
+        ("clothes", wordings.CLOTHES, "a {new}"),
+        ("clothes color", wordings.RECOLOR, "{new}"),
+        ("glasses", wordings.PUT_ON, "{new}"),
+        ("hat", wordings.PUT_ON, "{new}"),
+        ("make-up", wordings.LIPS, "{new} lipstick"),
+        ("weather", wordings.WEATHER, "{new}"),
+        ("season", wordings.SEASON, "{new}"),
+        ("time of day", wordings.TIME, "{new}"),
+        ("background", wordings.BACKGROUND, "{new}"),
+        ("material", wordings.MATERIAL, "{new}"),
+        ("art medium", wordings.MEDIUM, "{new}"),
+        ("add something", wordings.ADD, "{new}"),
+    ],
+)
+def test_the_built_in_model_was_trained_on_these_sentences(preset, wordings, value):
+    known = {
+        wording.format(whose=whose, them=them, they=they, old=old, new="{new}", it="it", place="")
+        for wording in wordings.trained
+        for whose, them, they in PEOPLE
+        for old in ("clothes", "dress")
+    }
+    for subject in ("", "dress") if preset == "clothes color" else ("",):
+        assert run(preset, value, subject)[0] in known
+    if preset in ("clothes", "glasses", "hat", "hairstyle"):
+        assert run(preset, value, "her")[0] in known
 
 
 def test_an_unknown_preset_is_named():
