@@ -172,17 +172,21 @@ def ray_places(
         raise InputError(
             "a Ray cluster needs Ray: pip install 'instruct-pix2pix[cluster]'"
         ) from None
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address == "local":
-        quiet["include_dashboard"] = False
+        # Workers are actors that take no CPU, so that no other process need be held ready.
+        settings |= {"include_dashboard": False, "num_cpus": 0}
+    elif address != "auto":
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal() or "/" in host:
+            raise InputError(f"Ray cluster {address!r}: expected HOST:PORT, auto or local")
+        try:
+            socket.create_connection((host, int(port)), 10).close()  # Ray would wait for minutes
+        except (OSError, OverflowError) as error:
+            raise ServerUnavailable(f"no Ray cluster at {address!r}: {error}") from None
     try:
-        if address not in ("local", "auto"):
-            host, colon, port = address.rpartition(":")
-            if not colon or not port.isdecimal() or "/" in host:
-                raise InputError(f"Ray cluster {address!r}: expected HOST:PORT, auto or local")
-            socket.create_connection((host, int(port)), 10).close()  # Ray itself waits for minutes
-        ray.init(address=address, **quiet)
-    except (OSError, OverflowError, RuntimeError, ValueError) as error:
+        ray.init(address=address, **settings)
+    except Exception as error:  # a bare one where a part of it does not come up
         raise ServerUnavailable(f"no Ray cluster at {address!r}: {error}") from None
     try:
         if urls:
