@@ -34,7 +34,7 @@ class IP2PGuidanceGrid(io.ComfyNode):
             ),
             inputs=[
                 *guided_inputs(),
-                io.Vae.Input("vae", tooltip="Shows the edits: the VAE of the checkpoint."),
+                io.Vae.Input("vae", tooltip="The VAE of the InstructPix2Pix checkpoint."),
                 *run_inputs(),
                 io.String.Input(
                     "text_cfgs",

@@ -1,0 +1,126 @@
+"""Several edits in turns, from latent to latent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.sampler_helpers
+import comfy.utils
+import torch
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..samplers.guider import check_source
+from ..samplers.relevance import grown, is_global, normalized
+from .cells import Cell, Edit, live_preview
+from .probing import probe
+from .sampling import run_inputs, sampler_inputs, scale_inputs
+from .text import IP2PEncodeInstruction
+
+# How IP2PEditMask looks for a region by default.
+NOISE_LEVEL, DRAWS, THRESHOLD = 0.8, 4, 0.5
+
+
+class IP2PEditChain(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="IP2PEditChain",
+            display_name="Edit Chain (InstructPix2Pix)",
+            category="InstructPix2Pix",
+            description=(
+                "Several edits in turn, each made on the last one's latent: the picture is not "
+                "encoded again in between, which would wear it out."
+            ),
+            inputs=[
+                io.Model.Input("model", tooltip="An InstructPix2Pix model (8 input channels)."),
+                io.Clip.Input(
+                    "clip", tooltip="The text encoder of the InstructPix2Pix checkpoint."
+                ),
+                io.Latent.Input(
+                    "source",
+                    tooltip="The picture to edit, from IP2PEncodeSource, with its mask if any.",
+                ),
+                io.String.Input(
+                    "instructions",
+                    default="make it snow",
+                    multiline=True,
+                    tooltip="One instruction a line, in the order in which they are carried out.",
+                ),
+                *run_inputs(),
+                *scale_inputs(),
+                *sampler_inputs(),
+                io.Boolean.Input(
+                    "mask_each",
+                    default=False,
+                    tooltip="Find the region of each edit, and keep all that is outside of it.",
+                ),
+            ],
+            outputs=[
+                io.Latent.Output(
+                    "latents",
+                    display_name="latents",
+                    tooltip="The picture after each turn. To undo, pick an earlier one.",
+                ),
+                io.Latent.Output(
+                    "last", display_name="last", tooltip="The picture after the last turn."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        clip: Any,
+        source: dict[str, Any],
+        instructions: str,
+        seed: int,
+        steps: int,
+        text_cfg: float,
+        image_cfg: float,
+        sampler_name: str,
+        scheduler: str,
+        mask_each: bool,
+    ) -> io.NodeOutput:
+        lines = [line.strip() for line in instructions.splitlines() if line.strip()]
+        if not lines:
+            raise ValueError(
+                "instructions: there is none. Write what to change, one instruction a line, such "
+                "as 'make it snow'."
+            )
+        latent = check_source(source)
+        encoded = [IP2PEncodeInstruction.execute(clip, line, "", "plain").args for line in lines]
+        bar = comfy.utils.ProgressBar(steps * len(lines))
+        preview = live_preview(model)
+        turns = []
+        for instruction, negative in encoded:
+            current = {**source, "samples": latent}
+            if mask_each:
+                current["noise_mask"] = own_region(model, instruction, negative, current, seed)
+            edit = Edit(model, instruction, negative, current, steps, sampler_name, scheduler)
+            ((_, (latent,)),) = edit.run([Cell(text_cfg, image_cfg, seed)], bar, preview)
+            turns.append(latent)
+        # The turns are not numbered as the source's pictures may be.
+        numbered = {key: value for key, value in source.items() if key != "batch_index"}
+        return io.NodeOutput(
+            {**numbered, "samples": torch.cat(turns)}, {**source, "samples": latent}
+        )
+
+
+def own_region(
+    model: Any, instruction: Any, negative: Any, source: dict[str, Any], seed: int
+) -> Tensor:
+    """Where this instruction changes the source, within its mask if any: [B, c, h, w] in 0..1.
+
+    All of it where the edit is one of the whole picture. One latent cell of room is left around
+    the region, since what is edited may be larger afterwards.
+    """
+    relevance = probe(model, instruction, negative, source, seed, NOISE_LEVEL, DRAWS).relevance
+    mask = grown((normalized(relevance) >= THRESHOLD).float(), 1)
+    mask[torch.tensor(is_global(relevance))] = 1
+    mask = mask[:, None]
+    if "noise_mask" in source:
+        shape = source["samples"].shape
+        mask = mask * comfy.sampler_helpers.prepare_mask(source["noise_mask"], shape, mask.device)
+    return mask
