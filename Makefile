@@ -56,7 +56,8 @@ mini: setup ## train the built-in model
 	@$(RUN)/python -P -m instruct_pix2pix.mini.train
 
 mini-eval: setup ## measure the built-in model
-	@PYTHONPATH=$(COMFYUI) $(RUN)/python -P -m instruct_pix2pix.mini.evaluate
+	@PYTHONPATH=$(COMFYUI) $(RUN)/python -P -m instruct_pix2pix.mini.evaluate --sheets runs/sheets
+	@PYTHONPATH=$(COMFYUI) $(RUN)/python -P -m instruct_pix2pix.mini.tradeoff
 
 bench: setup ## measure against core and diffusers
 	@for program in benchmarks/*.py; do \
