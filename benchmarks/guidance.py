@@ -115,9 +115,9 @@ def search(bench: Bench, edits: list[Edit]) -> list[str]:
         bench.evaluations = 0
         note("text_cfg 7.5, image_cfg 1.5", bench.sample(asked, [USUAL], seed, Guidance()))
         for keep in (0.3, 0.5, 0.7):
-            latent = IP2PAutoGuidance.execute(
-                *asked, seed, bench.steps, *SAMPLER, keep=keep, probes=9, seeds=1
-            ).args[0]
+            latent = IP2PAutoGuidance.execute(*asked, seed, bench.steps, keep, 9, 1, *SAMPLER).args[
+                0
+            ]
             note(f"IP2PAutoGuidance, keep {keep:g}", bench.decode(latent["samples"]))
         note("best of 5 x 5, answer in hand", bench.sample(asked, GRID, seed, Guidance()))
     means = {name: np.mean(rows, axis=0) for name, rows in figures.items()}
