@@ -54,8 +54,8 @@ def place(scene: Object) -> Place:
     rng = stream(scene.seed, "place")
     return Place(
         x=rng.uniform(0.47, 0.53),
-        foot=rng.uniform(0.845, 0.875) + (0.03 if scene.subject == "vase" else 0),
-        scale=rng.uniform(0.95, 1.03) * (1.05 if scene.subject == "vase" else 1),
+        foot=rng.uniform(0.845, 0.875),
+        scale=rng.uniform(0.95, 1.03) * (1.12 if scene.subject == "vase" else 1),
         turn=1 if rng.random() < 0.5 else -1,
     )
 
@@ -93,7 +93,7 @@ def mirrored(half: Sequence[Point]) -> list[Point]:
 def neck_of(seed: int) -> tuple[float, float]:
     """Half the width of a vase's mouth, and its height."""
     rng = stream(seed, "vase")
-    return rng.uniform(0.085, 0.11), rng.uniform(0.44, 0.46)
+    return rng.uniform(0.085, 0.11), rng.uniform(0.45, 0.48)
 
 
 def draw_vase(figure: Figure, seed: int) -> None:
@@ -301,7 +301,7 @@ def paint_flowers(art: Painting, scene: Object, at: Place) -> None:
         for u in (-0.07, -0.02, 0.03, 0.08):
             inside.line([(-u * 0.5, top - 0.01), (u * 0.4, top - 0.1), (u, 0.1)], 0.014)
         art.layer("thing object background", inside.opacity(0.6), (70, 140, 92))
-    heads = ((-0.2, 0.12), (0.2, 0.13), (-0.1, 0.2), (0.11, 0.22), (0.0, 0.25), (0.0, 0.12))
+    heads = ((-0.2, 0.12), (0.2, 0.13), (-0.1, 0.2), (0.11, 0.22), (0.0, 0.27), (0.0, 0.13))
     for turn, (u, lift) in enumerate(heads):
         u, v = u + rng.uniform(-0.02, 0.02), top + lift + rng.uniform(-0.02, 0.02)
         stems.line([(u * 0.25, top - 0.01), (u * 0.5, top + lift * 0.5), (u, v)], 0.015)
@@ -327,11 +327,11 @@ def paint_hat(art: Painting, scene: Object, at: Place) -> None:
     rng = stream(scene.seed, "party hat")
     color = PAINTS[rng.integers(len(PAINTS))]
     brim = 0.555 if scene.subject == "cat" else 0.6
-    tip = (rng.uniform(-0.03, 0.03), brim + (0.22 if scene.subject == "cat" else 0.175))
+    tip = (rng.uniform(-0.03, 0.03), brim + 0.22)
     cone = Placed(art.side, at).polygon([(-0.11, brim), (0.11, brim), tip])
     art.layer("thing", cone, lighter(color, 0.2), darker(color, 0.1), 0.05, 0.3)
     stripes = Placed(art.side, at)
-    for lift in (0.05, 0.11):
+    for lift in (0.055, 0.125):
         stripes.line([(-0.15, brim + lift - 0.02), (0.15, brim + lift + 0.025)], 0.028)
     art.layer("thing", stripes.within(cone), (255, 226, 84))
     tuft, frill = Placed(art.side, at).ellipse(*tip, 0.036, 0.036), Placed(art.side, at)

@@ -34,7 +34,8 @@ def test_an_attribute_changes_no_pixel_outside_its_region(attribute: str, seed: 
     allowed = np.logical_or.reduce(
         [paint(variant, SIZE, [region]).region(region) for variant in variants]
     )
-    assert not allowed.all()
+    # The surface is seen through glass, so there its mask may be the whole picture.
+    assert not allowed.all() or (attribute, scene.material) == ("surface", "glass")
     for value, picture in drawn.items():
         changed = (picture != drawn[ATTRIBUTES[attribute][0]]).any(-1)
         assert not (changed & ~allowed).any(), value
@@ -50,11 +51,13 @@ def test_any_two_values_look_different(attribute: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("subject", ATTRIBUTES["subject"])
-def test_every_subject_and_what_belongs_to_it_lies_inside_the_picture(subject: str) -> None:
+def test_every_subject_stands_inside_the_picture_with_what_belongs_to_it(subject: str) -> None:
     for seed in range(20):
         art = paint(Object(seed, subject, thing="extra"), SIZE, REGIONS)
         seen = art.region("object") | art.region("thing")
-        assert not seen[0].any() and not seen[-1].any() and not seen[:, [0, -1]].any()
+        # The tip of a hat or the highest flower may touch the upper border.
+        assert not art.region("object")[0].any()
+        assert not seen[-1].any() and not seen[:, [0, -1]].any()
         assert 0.08 < art.region("object").mean() < 0.4
         assert art.region("thing").mean() > 0.015
 
