@@ -79,6 +79,16 @@ EDIT = ("Edit", [[5, 6, 7]])
 BEFORE_AND_AFTER = ("Before and after", [[9], [8]])
 PLAIN = (MODEL_AND_SOURCE, ("What to change", [[4, 3]]), EDIT, BEFORE_AND_AFTER)
 
+
+def several(*names: str) -> tuple[tuple[str, Cells], ...]:
+    """One picture and an edit for each name, with node ids from 10, 20, ... on."""
+    edits = (
+        (name.capitalize(), [[first, first + 1, first + 2, first + 3], [first + 4]])
+        for first, name in zip(range(10, 100, 10), names, strict=False)
+    )
+    return (("Model and picture", [[1, 2, NOTE], [3, 9]]), *edits)
+
+
 LAYOUTS = {
     "Hair color": Layout(
         "Press **Run**. Then write another color into *Instruction*: black, blonde, red, purple, "
@@ -94,6 +104,36 @@ LAYOUTS = {
         "Press **Run**. Then ask for other weather in *Instruction*: *make it rain*, *make it "
         "snow*, *make it foggy*." + SCALES + OWN,
         PLAIN,
+    ),
+    "Season - summer to winter": Layout(
+        "Press **Run**. Then ask for another season in *Instruction*: *what if it were spring?*, "
+        "*turn summer into autumn*. The time of day works too: *make it night*." + SCALES + OWN,
+        PLAIN,
+    ),
+    "Change the background": Layout(
+        "Press **Run**. Then name another place in *Instruction*: *put her in front of a forest*, "
+        "*change the background to a library*, *mountains*, *a city at night*." + SCALES + OWN,
+        PLAIN,
+    ),
+    "Virtual makeup": Layout(
+        "Press **Run**. Then try other make-up in *Instruction*: *give her purple lips*, *put on "
+        "green eye shadow*." + SCALES + OWN,
+        PLAIN,
+    ),
+    "Hairstyle, glasses and hats": Layout(
+        "One portrait, three edits. Write others into the instructions: *give her a bun*, *make "
+        "him bald*, *put glasses on her*, *give him a beanie*, *take off the hat*." + OWN,
+        several("hairstyle", "glasses", "hat"),
+    ),
+    "Material - wood, marble, bronze": Layout(
+        "One thing, three materials. Others that the built-in model knows: glass and gold. Choose "
+        "the vase, the bust or the car in *Source*, and name it in the instructions." + OWN,
+        several("wood", "marble", "bronze"),
+    ),
+    "Art medium": Layout(
+        "One picture in three media. Others that the built-in model knows: an oil painting, a "
+        "mosaic, black and white." + OWN,
+        several("sketch", "watercolor", "comic"),
     ),
     "Edit only a region": Layout(
         "White in the mask may change; black stays as it is, to the bit. The mask goes to *Encode "
@@ -136,6 +176,54 @@ LAYOUTS = {
             ("Edit", [[5, 6, 7]]),
             BEFORE_AND_AFTER,
         ),
+    ),
+    "Edit only what was asked": Layout(
+        "Nobody paints a mask here: *Find the region* asks the model where the instruction "
+        "changes the picture. Only that region is edited, and all else stays as it is, to the "
+        "bit.\n\nToo small or too large a region? Change `threshold` or `grow`. Edits of the "
+        "whole picture, like weather, have no region." + OWN,
+        (
+            ("Model and picture", [[1, 2, NOTE]]),
+            ("What to change", [[3, 4]]),
+            ("Where", [[10, 11]]),
+            ("Edit", [[12, 5, 6, 7]]),
+            BEFORE_AND_AFTER,
+        ),
+    ),
+    "Small face, big edit": Layout(
+        "A small face has few pixels, and the model sees fewer still. With `fit` *around mask*, "
+        "*Encode source* shows it the mask's surroundings only, large; *Restore* puts them back "
+        "where they were.\n\nThe three nodes above the face only make an example: for your own "
+        "photo, connect *Load Image* and its mask instead." + OWN,
+        (
+            ("Model and picture", [[1, 2, NOTE]]),
+            ("An example: a small face", [[10, 11], [12, 13, 14]]),
+            ("What to change", [[4, 3]]),
+            EDIT,
+            BEFORE_AND_AFTER,
+        ),
+    ),
+    "Guidance grid": Layout(
+        "The same edit with every pair of two lists of scales, labelled. Read off the pair that "
+        "suits the picture, then use it in *IP2PKSampler*." + OWN,
+        (MODEL_AND_SOURCE, ("What to change", [[4, 3]]), ("Grid", [[5, 9]]), ("Sheet", [[8]])),
+    ),
+    "Auto-tune the two scales": Layout(
+        "*Auto guidance* tries pairs of scales in few steps, asks the model which result it "
+        "believes most, and makes that edit. *Report* says what was tried. More `keep` holds on "
+        "to the picture, less follows the instruction." + OWN,
+        (
+            MODEL_AND_SOURCE,
+            ("What to change", [[4, 3]]),
+            ("Edit", [[5, 6, 7]]),
+            ("Before and after", [[9], [8], [10]]),
+        ),
+    ),
+    "Edit in turns": Layout(
+        "One instruction a line in *Turns*, each made on the last one's result, in latents: the "
+        "picture is not worn out by decoding and encoding in between. All turns come out, so "
+        "going back is picking an earlier one." + OWN,
+        (MODEL_AND_SOURCE, ("Turns", [[3, 5]]), ("Back to pixels", [[6, 7]]), BEFORE_AND_AFTER),
     ),
     "Your photo, your checkpoint": Layout(
         "1. Put `instruct-pix2pix-00-22000.safetensors` (from `timbrooks/instruct-pix2pix` on "
@@ -260,9 +348,12 @@ async def pictures(server: PrivateServer, title: str) -> tuple[bytes, list[bytes
 
 
 def thumbnail(before: bytes, results: list[bytes], side: int = 512) -> Image.Image:
-    """One result: half of the source beside half of the edit. More: four of them."""
+    """One result: half of the source beside half of the edit. More: four of them, or the source
+    and three."""
     opened = [Image.open(io.BytesIO(picture)).convert("RGB") for picture in (before, *results)]
     source, *edits = (picture.resize((side, side), Image.Resampling.LANCZOS) for picture in opened)
+    if len(edits) == 3:
+        edits.insert(0, source)
     if len(edits) == 1:
         half = side // 2
         sheet = edits[0]
