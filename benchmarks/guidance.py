@@ -59,12 +59,14 @@ class Bench:
         self.side, self.steps = self.loaded.resolution, steps
         self.evaluations = 0
         self.model = self.loaded.model.clone()
-        self.model.set_model_unet_function_wrapper(self.count)
 
-    def count(self, apply_model: Any, args: dict[str, Any]) -> torch.Tensor:
-        """Counts the pictures that go through the network."""
-        self.evaluations += len(args["input"])
-        return apply_model(args["input"], args["timestep"], **args["c"])
+        # A plain function: ComfyUI copies patched models, and a method with all that it belongs to.
+        def count(apply_model: Any, args: dict[str, Any]) -> torch.Tensor:
+            """Counts the pictures that go through the network."""
+            self.evaluations += len(args["input"])
+            return apply_model(args["input"], args["timestep"], **args["c"])
+
+        self.model.set_model_unet_function_wrapper(count)
 
     def encode(self, picture: np.ndarray) -> dict[str, Any]:
         tensor = torch.tensor(picture)[None].float() / 255
