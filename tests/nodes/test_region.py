@@ -70,7 +70,7 @@ def test_a_change_of_hair_is_found_in_the_hair_at_the_pictures_own_size(mini):
     scene = SAMPLES["portrait - long brown hair"]
     hair = torch.tensor(mask(scene, "hair", 512))
     picture = tensor(scene, 512)
-    wide = torch.nn.functional.pad(picture.movedim(-1, 1), (40, 40), mode="replicate")
+    wide = torch.nn.functional.pad(picture.movedim(-1, 1), (40, 40, 0, 0), mode="replicate")
     for image, region in (
         (picture, hair),
         (wide.movedim(1, -1), torch.nn.functional.pad(hair, (40, 40))),
