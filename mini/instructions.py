@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -161,7 +162,8 @@ def is_edit(source: Scene, target: Scene) -> bool:
     hats = {getattr(scene, "hat", "none") for scene in (source, target)}
     if hats != {"none"} and {"hair_color", "hair_style"} & set(changed):
         return False  # hidden, but for a few pixels
-    if "thing" in changed and "none" not in (source.thing, target.thing):
+    things = {getattr(scene, "thing", "none") for scene in (source, target)}
+    if "thing" in changed and "none" not in things:
         return False
     return is_natural(target)
 
@@ -190,10 +192,11 @@ def thing_words(scene: Scene, rng: np.random.Generator) -> tuple[str, str, str]:
     return one(rng, ("a party hat", "a hat")), f"on {place}", f"from {place}"
 
 
-def phrase(
-    source: Scene, target: Scene, name: str, rng: np.random.Generator, held_out: bool
-) -> str:
-    """One wording of the change of one attribute; of clothes, of the garment and its color."""
+def phrase(source: Any, target: Any, name: str, rng: np.random.Generator, held_out: bool) -> str:
+    """One wording of the change of one attribute; of clothes, of the garment and its color.
+
+    source, target  scenes of the kind that has the attribute
+    """
     old, new = getattr(source, name), getattr(target, name)
     words = {"old": noun(rng, name, old), "new": noun(rng, name, new)}
     words["whose"], words["them"], words["they"] = PEOPLE[int(rng.integers(len(PEOPLE)))]

@@ -264,7 +264,9 @@ class IP2PSampleImage(io.ComfyNode):
                 io.Mask.Output(
                     "mask",
                     display_name="mask",
-                    tooltip="White where the hair (portraits) or the sky (landscapes) is.",
+                    tooltip=(
+                        "White where the hair (portraits), the sky (landscapes) or the object is."
+                    ),
                 ),
             ],
         )

@@ -21,7 +21,7 @@ from instruct_pix2pix.headless.client import Client
 from instruct_pix2pix.headless.files import slug
 from instruct_pix2pix.headless.server import PrivateServer
 from instruct_pix2pix.headless.workflow import MINI, load_prompt, patched
-from PIL import Image
+from PIL import Image, ImageOps
 from playwright.sync_api import Page
 
 from .editor import chromium, open_editor
@@ -194,11 +194,11 @@ LAYOUTS = {
     "Small face, big edit": Layout(
         "A small face has few pixels, and the model sees fewer still. With `fit` *around mask*, "
         "*Encode source* shows it the mask's surroundings only, large; *Restore* puts them back "
-        "where they were.\n\nThe three nodes above the face only make an example: for your own "
+        "where they were.\n\nThe six nodes of the example only make a small face: for your own "
         "photo, connect *Load Image* and its mask instead." + OWN,
         (
             ("Model and picture", [[1, 2, NOTE]]),
-            ("An example: a small face", [[10, 11], [12, 13, 14]]),
+            ("An example: a small face", [[10, 15, 11], [12, 13, 14]]),
             ("What to change", [[4, 3]]),
             EDIT,
             BEFORE_AND_AFTER,
@@ -330,9 +330,10 @@ async def pictures(server: PrivateServer, title: str) -> tuple[bytes, list[bytes
         if prompt[source]["class_type"] == "LoadImage":
             sample = load_prompt(api_file("Weather - sunny to cloudy"))["2"]
             prompt[source] = {**sample, "inputs": {**sample["inputs"], "seed": 1}}
+        shown = [node["inputs"]["images"] for node in prompt.values() if is_before(node)]
         prompt["source"] = {
             "class_type": "PreviewImage",
-            "inputs": {"images": [source, 0]},
+            "inputs": {"images": shown[0] if shown else [source, 0]},
             "_meta": {"title": "The source"},
         }
         result = await client.run(prompt)
@@ -348,10 +349,16 @@ async def pictures(server: PrivateServer, title: str) -> tuple[bytes, list[bytes
     return before, results
 
 
+def is_before(node: dict[str, Any]) -> bool:
+    return bool(node["_meta"]["title"] == "Before")
+
+
 def thumbnail(before: bytes, results: list[bytes], side: int = 512) -> Image.Image:
     """One result: half of the source beside half of the edit. More: four of them, or the source
-    and three."""
+    and three. A result of another size than the source is a sheet, and shown as it is."""
     opened = [Image.open(io.BytesIO(picture)).convert("RGB") for picture in (before, *results)]
+    if opened[1].size != opened[0].size:
+        return ImageOps.pad(opened[1], (side, side), color="white")
     source, *edits = (picture.resize((side, side), Image.Resampling.LANCZOS) for picture in opened)
     if len(edits) == 3:
         edits.insert(0, source)
