@@ -37,7 +37,7 @@ from .fetch import fetched
 from .files import read_picture
 from .ledger import Entry, Ledger
 from .manifest import is_url
-from .protocol import FileRef, Prompt
+from .messages import FileRef, Prompt
 from .server import PrivateServer
 from .workflow import edit_prompt, patched
 

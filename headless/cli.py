@@ -30,6 +30,7 @@ from .errors import InputError, IP2PError, NodesMissing
 from .files import PICTURES, slug
 from .ledger import Ledger
 from .manifest import default_name, read_rows
+from .messages import Prompt, printable
 from .options import (
     Address,
     CAOption,
@@ -45,7 +46,6 @@ from .options import (
     report,
 )
 from .progress import View
-from .protocol import Prompt, printable
 from .results import write_contact, write_results
 from .saved import to_prompt
 from .server import serve as run_serve

@@ -29,8 +29,9 @@ from .errors import (
     WorkflowRefused,
 )
 from .files import read_picture, slug, write_whole
+from .messages import Event, FileRef, Preview, Prompt
 from .outcome import Result, outputs_of
-from .protocol import Event, FileRef, Preview, Prompt, Server
+from .protocol import Server
 from .server import PrivateServer
 from .workflow import edit_prompt, patched
 

@@ -12,7 +12,7 @@ from typing import Any
 from .client import Client
 from .errors import ExecutionFailed
 from .fetch import is_this_machine
-from .protocol import Prompt, title_of
+from .messages import Prompt, title_of
 from .workflow import MINI, node
 
 MAX_HEADER = 64 << 20

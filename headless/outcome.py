@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import ExecutionFailed, Interrupted, OutOfMemory, ServerMisbehaved
-from .protocol import FileRef, Prompt, parse_file, title_of
+from .messages import FileRef, Prompt, parse_file, title_of
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from rich.style import Style
 from rich.text import Text
 
 from .client import Listener
-from .protocol import Event, Preview, Prompt, printable, title_of
+from .messages import Event, Preview, Prompt, printable, title_of
 
 SIDE = 36  # pixels of a preview in the terminal, two in each character
 HALF = "\N{UPPER HALF BLOCK}"

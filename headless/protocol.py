@@ -9,10 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-import struct
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn
 
 import aiohttp
@@ -22,50 +20,24 @@ from .errors import (
     AccessDenied,
     InputError,
     JobLost,
-    NodeProblem,
-    NodesMissing,
     ServerMisbehaved,
     ServerUnavailable,
-    WorkflowRefused,
+)
+from .messages import (
+    Event,
+    FileRef,
+    Preview,
+    Prompt,
+    parse_event,
+    parse_file,
+    parse_preview,
+    refusal,
+    short,
 )
 
 MAX_JSON = 64 * 2**20
 MAX_MESSAGE = 64 * 2**20
 MAX_FILE = 2 * 2**30
-PREVIEW_IMAGE, PREVIEW_WITH_METADATA = 1, 4
-
-Prompt = dict[str, dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class FileRef:
-    """A file in one of the server's folders: `type` is input, output or temp."""
-
-    filename: str
-    subfolder: str = ""
-    type: str = "output"
-
-    @property
-    def annotated(self) -> str:
-        """As a LoadImage input takes it, such as "ip2p/photo.png [input]"."""
-        return f"{self.subfolder}/{self.filename}".lstrip("/") + f" [{self.type}]"
-
-
-@dataclass(frozen=True)
-class Event:
-    """One JSON message of the socket."""
-
-    type: str
-    prompt_id: str | None
-    data: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Preview:
-    """One binary preview. Where no `prompt_id` is given, it is of the job that runs."""
-
-    prompt_id: str | None
-    image: bytes
 
 
 class Server:
@@ -144,7 +116,7 @@ class Server:
         }
         reply = await self._json("POST", "prompt", json=body, refusal=prompt)
         if reply.get("prompt_id") != prompt_id:
-            other = _short(reply.get("prompt_id"))
+            other = short(reply.get("prompt_id"))
             raise ServerMisbehaved(f"{self.url} queued our prompt {prompt_id} as {other}")
         if reply.get("node_errors"):
             raise refusal(prompt, reply)
@@ -278,7 +250,7 @@ class Server:
         if answer.status in (502, 503, 504):
             raise ServerUnavailable(f"{where}: the proxy does not reach ComfyUI")
         raise ServerMisbehaved(
-            f"{where}: {_short((await self._body(answer)).decode(errors='replace'))}"
+            f"{where}: {short((await self._body(answer)).decode(errors='replace'))}"
         )
 
     async def _body(self, answer: aiohttp.ClientResponse) -> bytes:
@@ -295,91 +267,13 @@ class Server:
         try:
             value = json.loads(body)
         except (ValueError, RecursionError):
-            text = _short(body.decode(errors="replace"))
+            text = short(body.decode(errors="replace"))
             raise ServerMisbehaved(f"{self.url}{path} does not answer with JSON: {text}") from None
         if not isinstance(value, kind):
             raise ServerMisbehaved(
                 f"{self.url}{path} answers with {type(value).__name__}, not with {kind.__name__}"
             )
         return value
-
-
-def parse_file(value: Any, key: str = "filename") -> FileRef:
-    """A file as the server names it. ServerMisbehaved for a name that is more than a name."""
-    parts = [value.get(k, d) for k, d in ((key, None), ("subfolder", ""), ("type", "output"))]
-    if not all(isinstance(part, str) for part in parts):
-        raise ServerMisbehaved(f"the server names a file in an unknown way: {_short(value)}")
-    name, subfolder, kind = (str(part) for part in parts)
-    folders = subfolder.replace("\\", "/").split("/")
-    unsafe = not name or name in (".", "..") or any(c in name for c in "/\\\0:")
-    if (
-        unsafe
-        or ".." in folders
-        or subfolder.startswith("/")
-        or kind not in ("input", "output", "temp")
-    ):
-        raise ServerMisbehaved(f"the server names a file outside its folders: {_short(value)}")
-    return FileRef(name, subfolder, kind)
-
-
-def parse_event(text: str) -> Event | None:
-    try:
-        message = json.loads(text)
-        kind, data = message["type"], message["data"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    if not isinstance(kind, str) or not isinstance(data, dict):
-        return None
-    prompt_id = data.get("prompt_id")
-    return Event(kind, prompt_id if isinstance(prompt_id, str) else None, data)
-
-
-def parse_preview(message: bytes) -> Preview | None:
-    """The picture in a binary message.
-
-    The message is a big-endian 4-byte type, then (1) a 4-byte format and the picture, or (4) the
-    4-byte length of a JSON object, the object, and the picture. Other types are not pictures.
-    """
-    try:
-        kind, number = struct.unpack_from(">II", message)
-        if kind == PREVIEW_IMAGE:
-            return Preview(None, message[8:])
-        if kind == PREVIEW_WITH_METADATA:
-            prompt_id = json.loads(message[8 : 8 + number])["prompt_id"]
-            return Preview(str(prompt_id), message[8 + number :])
-    except (struct.error, ValueError, KeyError, TypeError, RecursionError):
-        pass
-    return None
-
-
-def title_of(prompt: Prompt, node: str) -> str:
-    """The name that a person knows a node by: its title, else its class, else its id."""
-    described = prompt.get(node, {})
-    meta = described.get("_meta")
-    title = meta.get("title") if isinstance(meta, dict) else None
-    return str(title or described.get("class_type") or f"node {node}")
-
-
-def refusal(prompt: Prompt, reply: dict[str, Any]) -> WorkflowRefused:
-    """The exception for a refused prompt, from `error` and `node_errors` in either dialect."""
-    problems = []
-    node_errors = reply.get("node_errors")
-    for node, described in node_errors.items() if isinstance(node_errors, dict) else ():
-        listed = described.get("errors") if isinstance(described, dict) else None
-        for problem in listed if isinstance(listed, list) else ():
-            if isinstance(problem, dict):
-                text = f"{problem.get('message', '')}: {problem.get('details', '')}".strip(": ")
-                title = title_of(prompt, str(node))
-                problems.append(NodeProblem(title, str(problem.get("type", "")), _short(text, 500)))
-    error = reply.get("error")
-    if not isinstance(error, dict):  # a bare sentence
-        error = {"message": error or "the server refused a part of the workflow"}
-    kind, message = error.get("type"), _short(error.get("message"), 500)
-    extra = error.get("extra_info")
-    if kind == "missing_node_type" or (kind == "invalid_prompt" and "does not exist" in message):
-        name = extra.get("class_type") if isinstance(extra, dict) else None
-        return NodesMissing(f"{message} Install the pack that has {name or 'it'} on the server.")
-    return WorkflowRefused(message, tuple(problems))
 
 
 async def _messages(socket: aiohttp.ClientWebSocketResponse) -> AsyncIterator[Event | Preview]:
@@ -397,15 +291,5 @@ async def _refuse_redirect(
 ) -> NoReturn:
     target = params.response.headers.get("Location", "?")
     raise ServerMisbehaved(
-        f"{params.url} redirects to {_short(target)}; give that address if you trust it"
+        f"{params.url} redirects to {short(target)}; give that address if you trust it"
     )
-
-
-def printable(text: str) -> str:
-    """Without control characters, which could make a terminal do things."""
-    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
-
-
-def _short(value: Any, limit: int = 200) -> str:
-    text = printable((value if isinstance(value, str) else repr(value))[: limit + 1])
-    return text if len(text) <= limit else text[:limit] + "..."

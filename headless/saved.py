@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .errors import InputError, NodesMissing
-from .protocol import Prompt
+from .messages import Prompt
 
 MUTED, BYPASSED = 2, 4
 NOTES = ("Note", "MarkdownNote")

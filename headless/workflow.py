@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InputError
-from .protocol import Prompt, title_of
+from .messages import Prompt, title_of
 
 MINI = "ip2p-mini (built-in)"
 MAX_WORKFLOW = 64 * 2**20

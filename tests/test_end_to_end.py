@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from instruct_pix2pix.headless.client import Client
 from instruct_pix2pix.headless.errors import ExecutionFailed, Interrupted
-from instruct_pix2pix.headless.protocol import Event, Preview
+from instruct_pix2pix.headless.messages import Event, Preview
 from instruct_pix2pix.headless.server import PrivateServer
 from instruct_pix2pix.headless.workflow import edit_prompt
 from PIL import Image

@@ -16,7 +16,7 @@ from instruct_pix2pix.headless.errors import (
     ServerUnavailable,
     WorkflowRefused,
 )
-from instruct_pix2pix.headless.protocol import Event
+from instruct_pix2pix.headless.messages import Event
 from PIL import Image
 
 from .graphs import colour, invert, slow

@@ -23,7 +23,7 @@ from instruct_pix2pix.headless.errors import (
     WorkflowRefused,
 )
 from instruct_pix2pix.headless.files import PNG_END, PNG_START
-from instruct_pix2pix.headless.protocol import FileRef, parse_event, parse_file, parse_preview
+from instruct_pix2pix.headless.messages import FileRef, parse_event, parse_file, parse_preview
 
 from .graphs import colour
 
