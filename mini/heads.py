@@ -190,9 +190,9 @@ def paint_eyes(art: Painting, seed: int, skin: Color, eye_shadow: str, at: Pose)
 
 def paint_mouth(art: Painting, seed: int, skin: Color, lips: str, at: Pose) -> None:
     rng = stream(seed, "mouth")
-    y, half = at.y + at.ry * 0.66, rng.uniform(0.068, 0.078)
+    y, half = at.y + at.ry * 0.64, rng.uniform(0.08, 0.09)
     smile, is_open = rng.uniform(0.0, 0.014), rng.random() < 0.45
-    top, low = 0.022, 0.038 + 0.014 * is_open
+    top, low = 0.028, 0.046 + 0.012 * is_open
     across = np.linspace(-1, 1, 17)
     # The corners rise with the smile; the upper lip dips in its middle.
     corner = smile * (across**2 - 0.5)

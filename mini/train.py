@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from .networks import DEVICE
 from .scenes import VERSION
 from .train_unet import encode_scenes, export_model, train_unet
 from .train_vae import train_vae
@@ -26,11 +27,14 @@ def main() -> None:
     parser.add_argument("--vae-minutes", type=float, default=10)
     parser.add_argument("--unet-minutes", type=float, default=60)
     parser.add_argument("--output", type=Path, default=Path("mini/ip2p-mini.safetensors"))
-    parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
+    parser.add_argument(
+        "--workers", type=int, default=2, help="processes of one thread each, without a GPU"
+    )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
-    folder, workers = arguments.folder, arguments.workers
+    folder = arguments.folder
+    workers = 1 if DEVICE.type == "cuda" else arguments.workers
     if "sketch" in arguments.stages:
         train_vae(folder, arguments.sketch_minutes, workers, finishing=False)
     if "vae" in arguments.stages:

@@ -14,6 +14,7 @@ from torch.nn import functional
 from .data import FIRST_TRAINING_SEED, Pairs, groups
 from .export import export, text_to_ldm, unet_to_ldm, vae_to_ldm
 from .networks import (
+    DEVICE,
     LATENT_SCALE,
     RESOLUTION,
     build_unet,
@@ -32,19 +33,21 @@ LATENT_SPREAD = 1 / LATENT_SCALE
 DROPOUT = 0.05
 SCENES = {"portrait": 1000, "landscape": 700, "object": 600}
 BATCH = 12
+# Cells of the latent: what an edit changes counts as much as all the picture, unless it is less.
+LEAST_AREA = 4
 
 
 def load_vae(folder: Path) -> AutoencoderKL:
     vae = build_vae()
     weights = torch.load(folder / "vae.pt", weights_only=True)["parts"]["networks"]
     vae.load_state_dict({k.removeprefix("vae."): v for k, v in weights.items()})
-    return vae.eval().to(memory_format=torch.channels_last)
+    return vae.eval().to(DEVICE, memory_format=torch.channels_last)
 
 
 @torch.no_grad()
 def encode(vae: AutoencoderKL, pixels: np.ndarray) -> Tensor:
     """uint8 [n, h, w, 3] -> the posterior's mode [n, 4, h / 8, w / 8]"""
-    return vae.encode(to_tensor(pixels)).latent_dist.mode()
+    return vae.encode(to_tensor(pixels).to(DEVICE)).latent_dist.mode()
 
 
 def encode_scenes(folder: Path, workers: int) -> None:
@@ -86,9 +89,9 @@ def tints(like: Tensor) -> Tensor:
     picture for settled, but looks them up in the source and in the instruction.
     """
     height, width = like.shape[-2:]
-    spots = torch.randn(*like.shape[:2], 4, 4)
+    spots = torch.randn(*like.shape[:2], 4, 4, device=like.device)
     spots = functional.interpolate(spots, (height, width), mode="bilinear", align_corners=True)
-    return 0.25 * (torch.randn(*like.shape[:2], 1, 1) + spots)
+    return 0.25 * (torch.randn(*like.shape[:2], 1, 1, device=like.device) + spots)
 
 
 def edit_loss(
@@ -99,7 +102,9 @@ def edit_loss(
     kept: Tensor,
     rows: Tensor,
 ) -> Tensor:
-    """The weighted error of the predicted noise; what the edit changes counts three times.
+    """The weighted error of the predicted noise, over the picture and over what the edit changes.
+
+    A lipstick is two cells of 256: in the mean over the picture alone it would hardly count.
 
     noise_levels  the scheduler's cumulated alphas [1000]
     source        raw latents [n, 4, h, w]
@@ -107,7 +112,7 @@ def edit_loss(
     kept          [n], 0 where the source is dropped
     rows          the instructions' tokens [n, 77]
     """
-    step = torch.randint(0, len(noise_levels), (len(target),))
+    step = torch.randint(0, len(noise_levels), (len(target),), device=target.device)
     alpha = noise_levels[step][:, None, None, None]
     noise = torch.randn_like(target) + tints(target)
     noisy = alpha.sqrt() * LATENT_SCALE * target + (1 - alpha).sqrt() * noise
@@ -115,14 +120,16 @@ def edit_loss(
     seen = source * kept[:, None, None, None]
     predicted = networks["unet"](torch.cat([noisy, seen], 1), step, context).sample
     changed = (LATENT_SCALE * (target - source)).abs().amax(1, keepdim=True) > 0.25
-    errors = ((1 + 2 * changed) * (predicted - noise).square()).mean((1, 2, 3))
+    error = (predicted - noise).square().mean(1, keepdim=True)
+    area = changed.sum((1, 2, 3)).clamp(min=LEAST_AREA)
+    errors = error.mean((1, 2, 3)) + (changed * error).sum((1, 2, 3)) / area
     return (loss_weights((1 / alpha.flatten() - 1).sqrt()) * errors).mean()
 
 
 def export_model(folder: Path, path: Path, recipe: dict[str, object]) -> None:
     """Write the averaged weights and the first stage to `path`."""
     used = json.loads((folder / "vocabulary.json").read_text())
-    state = torch.load(folder / "unet.pt", weights_only=True)
+    state = torch.load(folder / "unet.pt", weights_only=True, map_location="cpu")
     networks = build_networks(len(used) + 1)
     networks.load_state_dict(state["parts"]["networks"])
     average = EMAModel(networks.parameters())
@@ -137,7 +144,7 @@ def export_model(folder: Path, path: Path, recipe: dict[str, object]) -> None:
     export(
         path,
         unet_to_ldm(networks["unet"].state_dict()),
-        vae_to_ldm(load_vae(folder).state_dict(), latents["mean"], latents["scale"]),
+        vae_to_ldm(load_vae(folder).cpu().state_dict(), latents["mean"], latents["scale"]),
         text_to_ldm(networks["text"].state_dict(), used),
         recipe | {"drawn": SCENES, "batch": BATCH} | figures,
     )
@@ -150,6 +157,7 @@ def train_unet(folder: Path, minutes: float, workers: int, seed: int = 0) -> Non
     latents = torch.load(folder / "latents.pt", weights_only=True)["latents"]
     networks = build_networks(len(vocabulary))
     networks["text"].load_state_dict(torch.load(folder / "text.pt", weights_only=True))
+    networks.to(DEVICE)
     optimizer = torch.optim.AdamW(
         [
             {"params": networks["unet"].parameters(), "lr": 8e-4},
@@ -170,7 +178,7 @@ def train_unet(folder: Path, minutes: float, workers: int, seed: int = 0) -> Non
     share(networks, optimizer)
     noise_levels = DDPMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"
-    ).alphas_cumprod
+    ).alphas_cumprod.to(DEVICE)
     log.info("%d tokens, %d latents", len(vocabulary), len(latents))
 
     def work(rank: int) -> None:
@@ -184,12 +192,13 @@ def train_unet(folder: Path, minutes: float, workers: int, seed: int = 0) -> Non
                 "" if u < 2 * DROPOUT else pair.instruction
                 for u, pair in zip(drop, batch, strict=True)
             ]
-            kept = torch.from_numpy((drop < DROPOUT) | (drop >= 3 * DROPOUT)).float()
-            source = latents[[pair.source for pair in batch]].float()
-            target = latents[[pair.target for pair in batch]].float()
+            kept = torch.from_numpy((drop < DROPOUT) | (drop >= 3 * DROPOUT)).float().to(DEVICE)
+            source = latents[[pair.source for pair in batch]].to(DEVICE, torch.float32)
+            target = latents[[pair.target for pair in batch]].to(DEVICE, torch.float32)
+            rows = vocabulary.rows(texts).to(DEVICE)
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * clock.rate()
-            loss = edit_loss(networks, noise_levels, source, target, kept, vocabulary.rows(texts))
+            loss = edit_loss(networks, noise_levels, source, target, kept, rows)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(networks.parameters(), 1.0)
             optimizer.step()

@@ -11,8 +11,9 @@ from torch.nn import functional
 
 from .data import FIRST_TRAINING_SEED, variants
 from .drawing import stream
-from .networks import RESOLUTION, VAE_DDCONFIG, build_vae
-from .scenes import KINDS, render, sample_scene
+from .networks import DEVICE, RESOLUTION, VAE_DDCONFIG, build_vae
+from .portraits import Portrait
+from .scenes import KINDS, paint, render, sample_scene
 from .training import Clock, Run, run_workers, share
 
 log = logging.getLogger(__name__)
@@ -21,16 +22,27 @@ log = logging.getLogger(__name__)
 # the errors of the UNet, and near latents to mean near pictures.
 LATENT_NOISE = 0.05
 PEAK_RATE = 1.5e-3
+# What an error counts more in these regions: they are small, and people look at them first.
+ATTENTION = {"face": 2.0, "makeup": 8.0, "eyewear": 1.0}
 
 
-def pictures(count: int, first_seed: int) -> np.ndarray:
-    """One rendering of each scene, of all kinds in turn, uint8 [count, side, side, 3]."""
-    drawings = []
+def pictures(count: int, first_seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """One rendering of each scene, of all kinds in turn, and what its pixels' errors count.
+
+    Returns uint8 [count, side, side, 3] and float16 [count, side, side, 1], 1 or more.
+    """
+    drawings, weights = [], []
     for seed in range(first_seed, first_seed + count):
         group = variants(sample_scene(seed, KINDS[seed % len(KINDS)]))
         scene = group[int(stream(seed, "drawing").integers(len(group)))]
         drawings.append(render(scene, RESOLUTION))
-    return np.stack(drawings)
+        weight = np.ones((RESOLUTION, RESOLUTION, 1), np.float16)
+        if isinstance(scene, Portrait):
+            painting = paint(scene, RESOLUTION, list(ATTENTION))
+            for name, extra in ATTENTION.items():
+                weight[painting.region(name)] += np.float16(extra)
+        weights.append(weight)
+    return np.stack(drawings), np.stack(weights)
 
 
 def to_tensor(pixels: np.ndarray) -> Tensor:
@@ -43,9 +55,14 @@ def edges(x: Tensor) -> tuple[Tensor, Tensor]:
     return x[..., 1:, :] - x[..., :-1, :], x[..., :, 1:] - x[..., :, :-1]
 
 
-def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute and squared error, and that of the horizontal and vertical differences."""
-    loss = functional.l1_loss(output, target) + 2 * functional.mse_loss(output, target)
+def reconstruction_loss(output: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """Mean absolute and squared error, and that of the horizontal and vertical differences.
+
+    output, target  [n, 3, h, w]
+    weights         [n, 1, h, w], what the errors themselves count
+    """
+    error = (output - target).abs()
+    loss = (weights * (error + 2 * error.square())).mean()
     for a, b in zip(edges(output), edges(target), strict=True):
         loss = loss + functional.l1_loss(a, b)
     return loss
@@ -87,8 +104,8 @@ def train_vae(
     The finishing leaves the encoder as it is, so that latents made with it stay good.
     """
     torch.manual_seed(seed)
-    vae = build_vae().to(memory_format=torch.channels_last)
-    sketch = Sketch(VAE_DDCONFIG["ch"])
+    vae = build_vae().to(DEVICE, memory_format=torch.channels_last)
+    sketch = Sketch(VAE_DDCONFIG["ch"]).to(DEVICE)
     clock = Clock(minutes * 60)
     if finishing:
         first = torch.load(folder / "sketch.pt", weights_only=True)["parts"]["networks"]
@@ -103,8 +120,8 @@ def train_vae(
     parts = {"networks": networks, "optimizer": optimizer}
     run = Run(folder, "vae" if finishing else "sketch", clock, parts)
     share(networks, optimizer)
-    data = pictures(count, FIRST_TRAINING_SEED)
-    held_out = to_tensor(pictures(16, 0))
+    data, attention = pictures(count, FIRST_TRAINING_SEED)
+    held_out = to_tensor(pictures(16, 0)[0]).to(DEVICE)
     log.info("%d pictures, %d held out", len(data), len(held_out))
 
     def decode(latents: Tensor) -> Tensor:
@@ -115,29 +132,31 @@ def train_vae(
         torch.manual_seed(int(rng.integers(2**32)))
         for turn, _ in enumerate(run.steps(rank)):
             crops = clock.done < 0.6
-            batch = data[rng.integers(len(data), size=8 if crops else 2)]
-            if crops:
-                corners = rng.integers(0, RESOLUTION - 64 + 1, (len(batch), 2))
-                batch = np.stack(
-                    [b[y : y + 64, x : x + 64] for b, (y, x) in zip(batch, corners, strict=True)]
-                )
-            if rng.random() < 0.5:
-                batch = np.ascontiguousarray(batch[:, :, ::-1])
-            target = to_tensor(batch)
+            side = RESOLUTION // 2 if crops else RESOLUTION
+            places = [
+                (i, *rng.integers(0, RESOLUTION - side + 1, 2), rng.choice((1, -1)))
+                for i in rng.integers(len(data), size=8 if crops else 2)
+            ]
+            cut = [
+                np.stack([a[i, y : y + side, x : x + side][:, ::flip] for i, y, x, flip in places])
+                for a in (data, attention)
+            ]
+            target = to_tensor(cut[0]).to(DEVICE)
+            weights = torch.from_numpy(cut[1]).permute(0, 3, 1, 2).float().to(DEVICE)
             for group in optimizer.param_groups:
                 group["lr"] = PEAK_RATE * clock.rate()
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast(DEVICE.type, torch.bfloat16):
                 latents = vae.encode(target).latent_dist.mode()
                 spread = latents.detach().float().std()
                 latents = latents + LATENT_NOISE * spread * torch.randn_like(latents)
                 output = decode(latents)
-            loss = reconstruction_loss(output.float(), target)
+            loss = reconstruction_loss(output.float(), target, weights)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(trained, 1.0)
             optimizer.step()
             optimizer.zero_grad()
             if rank == 0 and turn % 100 == 99:
-                with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+                with torch.no_grad(), torch.autocast(DEVICE.type, torch.bfloat16):
                     whole = decode(vae.encode(held_out).latent_dist.mode())
                 run.log(loss=loss.item(), psnr=psnr(whole.float(), held_out))
 

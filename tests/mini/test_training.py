@@ -60,7 +60,8 @@ def test_the_first_stage_overfits_two_pictures() -> None:
     optimizer = torch.optim.AdamW(vae.parameters(), lr=2e-3)
     losses = []
     for _ in range(30):
-        loss = reconstruction_loss(vae.decode(vae.encode(target).latent_dist.mode()).sample, target)
+        output = vae.decode(vae.encode(target).latent_dist.mode()).sample
+        loss = reconstruction_loss(output, target, torch.ones(len(target), 1, 32, 32))
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
