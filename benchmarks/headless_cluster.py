@@ -95,11 +95,11 @@ async def measure(scratch: Path, rows: int) -> dict[str, tuple[float, float, flo
         found = {}
         for name, parameters in (("sampling", SAMPLING), (f"slowed, {SLEEP:.0f} s", SLOWED)):
             plain = await rate([Endpoint(one.url, {})], scratch, rows, parameters)
-            with ray_places("local", [one.url], 1, {}) as places:
+            with ray_places("local", [one.url], {}) as places:
                 single = await rate(places, scratch, rows, parameters)
-            with ray_places("local", [one.url, two.url], 1, {}) as places:
+            with ray_places("local", [one.url, two.url], {}) as places:
                 found[name] = plain, single, await rate(places, scratch, rows, parameters)
-        with ray_places("local", [one.url, two.url], 1, {"patience": 5.0}) as places:
+        with ray_places("local", [one.url, two.url], {"patience": 5.0}) as places:
             await rate(places, scratch, rows, SLOWED, kill=two)
     return found
 

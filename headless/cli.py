@@ -11,10 +11,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,14 +19,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from .batch import Batch, Endpoint, Place, reconcile
-from .cluster import ray_places
+from .batch_command import batch
 from .demo import demo as run_demo
 from .doctor import Finding, examine, options, traps
 from .errors import InputError, IP2PError, NodesMissing
 from .files import PICTURES, slug
-from .ledger import Ledger
-from .manifest import default_name, read_rows
+from .manifest import default_name
 from .messages import Prompt, printable
 from .options import (
     Address,
@@ -46,7 +41,6 @@ from .options import (
     report,
 )
 from .progress import View
-from .results import write_contact, write_results
 from .saved import to_prompt
 from .server import serve as run_serve
 from .workflow import MINI, checked, is_saved, load_json, load_prompt, patched, with_image
@@ -230,89 +224,7 @@ def run(
     report(as_json, {"outputs": saved}, "\n".join(saved))
 
 
-@app.command()
-def batch(
-    manifest: Annotated[
-        Path, typer.Argument(help="A .csv, .jsonl or .parquet file, or a folder of pictures.")
-    ],
-    instruction: Annotated[
-        str | None, typer.Argument(help="For a folder, or for rows that have none.")
-    ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The folder of the results.")] = (
-        Path("edited")
-    ),
-    text_cfg: Annotated[float | None, typer.Option(help="For rows that do not give it.")] = None,
-    image_cfg: Annotated[float | None, typer.Option(help="For rows that do not give it.")] = None,
-    steps: Annotated[int | None, typer.Option(help="For rows that do not give it.")] = None,
-    seed: Annotated[int | None, typer.Option(help="For rows that do not give it.")] = None,
-    checkpoint: Annotated[str | None, typer.Option(help="For rows that do not give it.")] = None,
-    retry: Annotated[bool, typer.Option("--retry", help="Try every failed row again.")] = False,
-    plan_only: Annotated[
-        bool, typer.Option("--plan", help="Read the manifest into the ledger, and stop.")
-    ] = False,
-    contact: Annotated[int, typer.Option(help="Rows on the contact sheet; 0 for none.")] = 1000,
-    per_server: Annotated[int, typer.Option(help="Jobs in a server's queue at a time.")] = 2,
-    patience: Annotated[float, typer.Option(help="Seconds that a server may be away.")] = 60,
-    allow_host: Annotated[
-        list[str] | None, typer.Option(help="Fetch pictures from this host too.")
-    ] = None,
-    server: Annotated[
-        list[str] | None,
-        typer.Option("--server", help="A running ComfyUI; several share the rows."),
-    ] = None,
-    ray: Annotated[
-        str | None,
-        typer.Option(help="Run on a Ray cluster: HOST:PORT, auto (this machine's), or local."),
-    ] = None,
-    gpus_per_worker: Annotated[
-        float, typer.Option(help="With --ray and no --server: the GPU share of each ComfyUI.")
-    ] = 1.0,
-    header: HeaderOption = None,
-    insecure: InsecureOption = False,
-    ca: CAOption = None,
-    timeout: TimeoutOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Edit many pictures; stopped at any point, the same command goes on where it was."""
-    address = Address(None, header, insecure, ca, timeout)
-    given = dict(
-        text_cfg=text_cfg, image_cfg=image_cfg, steps=steps, seed=seed, checkpoint=checkpoint
-    )
-    defaults = {name: value for name, value in given.items() if value is not None}
-    with Ledger(output / "ledger.sqlite") as ledger:
-        rows, repeats = ledger.begin_plan(read_rows(manifest, instruction, defaults))
-        reconcile(ledger, output, retry)
-        if not plan_only and ledger.counts().get("pending"):
-            options = {**address.options(), "max_queued": per_server, "patience": patience}
-            with ExitStack() as stack:
-                view = stack.enter_context(View(as_json))
-                line = view.line(f"{rows} rows", "starting ComfyUI" if not server else "")
-                places: Sequence[Place] = [Endpoint(url, options) for url in server or ()]
-                if ray:
-                    cluster = ray_places(ray, server or (), gpus_per_worker, options)
-                    places = stack.enter_context(cluster)
-                elif not server:
-                    places = [Endpoint(None, options, output / "comfyui.log")]
-                work = Batch(
-                    ledger,
-                    output,
-                    places,
-                    per_server=per_server,
-                    allow_hosts=allow_host or (),
-                    report=view.counter(line),
-                )
-                finish(work.run())
-        if not plan_only:
-            write_results(ledger, output)
-            if contact:
-                write_contact(ledger, output, contact)
-        counts = ledger.counts()
-        first = [f"row {e.number}: {e.error}" for e in islice(ledger.entries("failed"), 10)]
-    value = {"rows": rows, "repeats": repeats, "states": counts, "folder": str(output)}
-    lines = [f"{many} {state}" for state, many in sorted(counts.items())]
-    report(as_json, value, "\n".join([", ".join(lines) or "no rows", *first, str(output)]))
-    if counts.get("failed"):
-        raise typer.Exit(1)
+app.command()(batch)
 
 
 @app.command()

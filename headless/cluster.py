@@ -3,6 +3,9 @@
 A worker is given the row's pictures and gives back the result, so the machines share no folder.
 When one dies its rows are pending again and go to the others, and Ray starts it anew where there is
 room. This package must be installed on every machine of the cluster; Ray is its extra `cluster`.
+
+The rows are handed out by `Batch`, one at a time, as without Ray. Ray Data would hand them out in
+blocks, and make a whole block again when a worker is lost: edits that were done would be repeated.
 """
 
 from __future__ import annotations
@@ -150,21 +153,28 @@ class RayPlace:
 
 @contextlib.contextmanager
 def ray_places(
-    address: str, urls: Sequence[str], gpus_per_worker: float, options: dict[str, Any]
+    address: str,
+    urls: Sequence[str],
+    options: dict[str, Any],
+    gpus_per_worker: float | None = None,
+    workers: int | None = None,
 ) -> Iterator[list[RayPlace]]:
     """Workers on a Ray cluster, to be started by `Batch`.
 
     address          "local" for a cluster on this machine that ends with us, "auto" for the one
                      that this machine is part of, or HOST:PORT
-    urls             a worker for each of these servers; without any, one with a ComfyUI of its own
-                     for each share of a GPU, or for each machine of a cluster without GPUs
-    gpus_per_worker  the share: 1, or less where several fit in one GPU
+    urls             a worker for each of these servers; without any, each has a ComfyUI of its own
     options          arguments of `Client`
+    gpus_per_worker  what such a worker takes of the cluster's GPUs: 1 by default where there are
+                     any, less where several fit in one
+    workers          how many of them: by default as many as the GPUs have room for, or one for each
+                     machine of a cluster without GPUs. More make an autoscaling cluster grow
 
     Raises InputError where Ray is not installed, ServerUnavailable where there is no such cluster.
     """
-    if gpus_per_worker <= 0:
-        raise InputError(f"GPUs per worker {gpus_per_worker}: expected a number above 0")
+    share = 1.0 if gpus_per_worker is None else gpus_per_worker
+    if not (0 < share <= 1 or share.is_integer() and share > 0):
+        raise InputError(f"GPUs per worker {share}: expected a whole number, or a part of 1")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a batch reports to nobody
     try:
         import ray
@@ -192,11 +202,14 @@ def ray_places(
         if urls:
             yield [RayPlace(url, url, 0, options) for url in urls]
             return
-        share = int(ray.cluster_resources().get("GPU", 0) / gpus_per_worker)
-        machines = sum(node["Alive"] for node in ray.nodes())
+        machines = [node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"]]
+        room = sum(int(gpus // share if share > 1 else gpus * int(1 / share)) for gpus in machines)
+        may_come = address != "local" and workers and gpus_per_worker
+        if not room and not may_come:
+            share = 0.0
         yield [
-            RayPlace(f"ray worker {n}", None, gpus_per_worker if share else 0, options)
-            for n in range(1, (share or machines) + 1)
+            RayPlace(f"ray worker {n}", None, share, options)
+            for n in range(1, (workers or room or len(machines)) + 1)
         ]
     finally:
         ray.shutdown()

@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import pickle
+import subprocess
+import sys
 import time
 import urllib.request
 
@@ -24,7 +26,8 @@ def environment(tmp_path):
     """One in which the cluster's workers find the package, as if it were installed."""
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "instruct_pix2pix").symlink_to(ROOT)
-    return {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    ray = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64, "RAY_USAGE_STATS_ENABLED": "0"}
+    return {**os.environ, **ray, "PYTHONPATH": str(tmp_path / "site")}
 
 
 @pytest.fixture
@@ -45,6 +48,30 @@ def second(comfyui):
         yield server
     finally:
         server.stop()
+
+
+CLUSTER = """
+import sys, ray
+cluster = ray.init(num_cpus=0, num_gpus=1, include_dashboard=False, log_to_driver=False)
+print(cluster.address_info["address"], flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def cluster(environment):
+    """A Ray cluster of one machine with one GPU, as Ray believes; its address and its process."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", CLUSTER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    try:
+        yield process.stdout.readline().strip(), psutil.Process(process.pid)
+    finally:
+        process.communicate()
 
 
 def worked(server):
@@ -80,6 +107,37 @@ def test_rows_of_a_killed_worker_and_of_a_killed_server_are_done_once(
     assert all(key_in(tmp_path / "results" / row["output"]) == row["key"] for row in rows[:ROWS])
     assert "Sampler: " in rows[ROWS]["error"] and "text_cfg" in rows[ROWS]["error"]
     assert not [process for process in workers if process.is_running()]
+
+
+def test_a_comfyui_of_the_clusters_own_outlives_every_kill(cluster, environment, picture, tmp_path):
+    """A worker has the GPU, and starts a ComfyUI. The client is killed, then the worker."""
+    address, ray = cluster
+    folder, rows = tmp_path / "results", 6
+    manifest = tmp_path / "edits.csv"
+    lines = [f"{picture.name},make it {n},{n}\n" for n in range(rows)]
+    manifest.write_text("image,instruction,seed\n" + "".join(lines))
+    arguments = ("batch", manifest, "-o", folder, "--steps", 20, "--ray", address)
+
+    def running(what):
+        return [p for p in ray.children(recursive=True) if what in " ".join(p.cmdline())]
+
+    first = ip2p(*arguments, env=environment)
+    wait_for_done(folder, 1, first)
+    servers = running("watchdog.py")
+    assert len(servers) == 1
+    first.kill()
+    finished(first)
+    assert not psutil.wait_procs(servers, timeout=30)[1]
+
+    second = ip2p(*arguments, env=environment)
+    wait_for_done(folder, 3, second)
+    (worker,) = running("ray::Worker")
+    worker.kill()
+    code, said = finished(second)
+    assert code == 0, said
+    assert [row["completions"] for row in ledger(folder)] == [1] * rows, said
+    assert all(key_in(folder / row["output"]) == row["key"] for row in ledger(folder))
+    assert not psutil.wait_procs(running("watchdog.py"), timeout=30)[1]
 
 
 def test_without_ray_it_is_said_what_to_install(arguments, tmp_path):
