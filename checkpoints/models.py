@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import comfy.cli_args
+import comfy.latent_formats
 import comfy.model_detection
 import comfy.model_management
 import comfy.model_patcher
@@ -23,7 +24,7 @@ from comfy.ldm.models.autoencoder import AutoencoderKL
 from comfy.model_patcher import ModelPatcher
 from comfy.sd1_clip import SD1ClipModel, SD1Tokenizer
 
-from .files import CheckpointError, StateDict
+from .files import CheckpointError, StateDict, parse_settings
 
 SD1_TEXT = {
     "hidden_size": 768,
@@ -59,6 +60,9 @@ def build_model(
     device, offload_device = management.get_torch_device(), management.unet_offload_device()
     config.set_inference_dtype(dtype, management.unet_manual_cast(dtype, device, dtypes))
     model = config.get_model(unet, "", device=offload_device)
+    colors = parse_settings(metadata.get("ip2p.architecture", "{}"), name).get("latent_rgb")
+    if colors is not None:
+        _show_in_colors(model.latent_format, colors, name)
     patcher_class = comfy.model_patcher.ModelPatcher
     if not options.get("disable_dynamic"):
         # Newer cores have one that streams weights; looked up late, as it is bound at start-up.
@@ -175,6 +179,21 @@ def _check_complete(empty: torch.nn.Module, tensors: StateDict, part: str, name:
             f"{name}: the {part} in it is incomplete: {len(wrong)} of {len(wanted)} tensors are "
             f"missing or of another shape, the first is {wrong[0]}."
         )
+
+
+def _show_in_colors(
+    latent_format: comfy.latent_formats.LatentFormat, colors: Any, name: str
+) -> None:
+    """Live previews in the colors of the model's own latents, which are no Stable Diffusion's."""
+    try:
+        table = torch.tensor(colors, dtype=torch.float32)
+    except (TypeError, ValueError, RuntimeError):
+        table = torch.empty(0)
+    if table.shape != (5, 3) or not table.isfinite().all():
+        raise CheckpointError(f"{name}: its metadata has a latent_rgb that is no 5 x 3 numbers.")
+    latent_format.latent_rgb_factors = table[:4].tolist()
+    latent_format.latent_rgb_factors_bias = table[4].tolist()
+    latent_format.taesd_decoder_name = None  # that one decodes Stable Diffusion's latents
 
 
 def _accepted(function: Callable, options: dict[str, Any]) -> dict[str, Any]:

@@ -167,8 +167,18 @@ def text_to_ldm(weights: Weights, used: list[int]) -> Weights:
     return ldm
 
 
-def export(path: Path, unet: Weights, vae: Weights, text: Weights, recipe: dict[str, Any]) -> None:
-    """Write the file in half precision; all three in LDM's names without their prefixes."""
+def export(
+    path: Path,
+    unet: Weights,
+    vae: Weights,
+    text: Weights,
+    recipe: dict[str, Any],
+    colors: list[list[float]],
+) -> None:
+    """Write the file in half precision; all three in LDM's names without their prefixes.
+
+    colors  [5][3], what turns a scaled latent into a live preview: see `preview_colors`
+    """
     parts = {
         "model.diffusion_model.": unet,
         "first_stage_model.": vae,
@@ -183,6 +193,7 @@ def export(path: Path, unet: Weights, vae: Weights, text: Weights, recipe: dict[
         "resolution": RESOLUTION,
         "vae_ddconfig": VAE_DDCONFIG | {"num_res_blocks": 1},
         "clip_config": CLIP_CONFIG,
+        "latent_rgb": colors,
     }
     metadata = {
         "ip2p.architecture": json.dumps(architecture),

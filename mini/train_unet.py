@@ -33,6 +33,8 @@ LATENT_SPREAD = 1 / LATENT_SCALE
 DROPOUT = 0.05
 SCENES = {"portrait": 1000, "landscape": 700, "object": 600}
 BATCH = 12
+# Of so many scenes one is drawn again to fit the colors of live previews.
+SHOWN_EVERY = 100
 # Cells of the latent: what an edit changes counts as much as all the picture, unless it is less.
 LEAST_AREA = 4
 
@@ -65,8 +67,24 @@ def encode_scenes(folder: Path, workers: int) -> None:
     mean = latents.mean((0, 2, 3), keepdim=True)
     scale = LATENT_SPREAD / (latents - mean).std()
     log.info("%d latents, mean %s, scale %.4f", len(latents), mean.flatten().tolist(), scale)
-    state = {"latents": ((latents - mean) * scale).half(), "mean": mean, "scale": scale}
+    latents = (latents - mean) * scale
+    shown = np.stack([render(scene, RESOLUTION) for scene in scenes[::SHOWN_EVERY]])
+    colors = preview_colors(latents[::SHOWN_EVERY], to_tensor(shown))
+    state = {"latents": latents.half(), "mean": mean, "scale": scale, "colors": colors}
     torch.save(state, folder / "latents.pt")
+
+
+def preview_colors(latents: Tensor, pictures: Tensor) -> Tensor:
+    """What turns scaled latents into colors at an eighth of the size, for live previews.
+
+    latents   raw [n, 4, h / 8, w / 8]
+    pictures  [n, 3, h, w] in -1..1
+
+    Returns the least squares fit [5, 3]: a row for each channel, and one to add.
+    """
+    cells = (LATENT_SCALE * latents).movedim(1, -1).flatten(0, 2)
+    seen = functional.avg_pool2d(pictures, 8).movedim(1, -1).flatten(0, 2)
+    return torch.linalg.lstsq(functional.pad(cells, (0, 1), value=1.0), seen).solution
 
 
 def build_networks(tokens: int) -> nn.ModuleDict:
@@ -147,6 +165,7 @@ def export_model(folder: Path, path: Path, recipe: dict[str, object]) -> None:
         vae_to_ldm(load_vae(folder).cpu().state_dict(), latents["mean"], latents["scale"]),
         text_to_ldm(networks["text"].state_dict(), used),
         recipe | {"drawn": SCENES, "batch": BATCH} | figures,
+        latents["colors"].tolist(),
     )
 
 

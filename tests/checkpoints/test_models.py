@@ -1,5 +1,6 @@
 """Real files take core's own route; narrow ones are built from the same classes."""
 
+import json
 import logging
 
 import comfy.diffusers_convert
@@ -139,3 +140,12 @@ def test_a_text_encoder_with_a_part_missing_is_refused(missing):
     text.pop(f"text_model.{missing}")
     with pytest.raises(CheckpointError, match="^cut: the text encoder in it is incomplete"):
         build_clip(text, {}, "cut", None)
+
+
+@pytest.mark.parametrize("colors", [3, "red", [[0.1, 0.2]], [[float("nan")] * 3] * 5, [[{}]]])
+def test_nonsense_for_preview_colors_is_refused(colors):
+    metadata = {"ip2p.architecture": json.dumps({"latent_rgb": colors})}
+    weights = ldm_state_dict(tiny_pipeline())
+    unet = {k.removeprefix(UNET): v for k, v in weights.items() if k.startswith(UNET)}
+    with pytest.raises(CheckpointError, match="^odd: its metadata has a latent_rgb that is no 5 x"):
+        build_model(unet, metadata, "odd")

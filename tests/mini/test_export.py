@@ -7,6 +7,7 @@ import comfy.model_detection
 import comfy.ops
 import comfy.sd
 import comfy.sd1_clip
+import numpy as np
 import pytest
 import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
@@ -14,14 +15,20 @@ from instruct_pix2pix.checkpoints.loading import load_checkpoint
 from instruct_pix2pix.mini.export import export, text_to_ldm, unet_to_ldm, vae_to_ldm
 from instruct_pix2pix.mini.networks import (
     CLIP_CONFIG,
+    LATENT_SCALE,
+    RESOLUTION,
     UNET_HEADS,
     build_text_encoder,
     build_unet,
     build_vae,
 )
+from instruct_pix2pix.mini.train_unet import preview_colors
+from latent_preview import Latent2RGBPreviewer
 from safetensors import safe_open
+from torch.nn import functional
 
 USED = [320, 49406, 49407]
+COLORS = [[0.3, 0.1, -0.2], [0.0, 0.2, 0.1], [-0.1, 0.0, 0.3], [0.2, 0.2, 0.2], [0.1, 0.0, -0.1]]
 MEAN, SCALE = torch.tensor([0.5, -1, 2, 0]).reshape(1, 4, 1, 1), torch.tensor(3.0)
 
 
@@ -41,6 +48,7 @@ def path(networks: dict, tmp_path_factory: pytest.TempPathFactory) -> Path:
         vae_to_ldm(networks["vae"].state_dict(), MEAN, SCALE),
         text_to_ldm(networks["text"].state_dict(), USED),
         {"seed": 0},
+        COLORS,
     )
     return path
 
@@ -79,13 +87,28 @@ def test_the_text_encoder_reads_the_same_in_comfyui(networks: dict, path: Path) 
     torch.testing.assert_close(context.float(), expected, atol=2e-2, rtol=2e-2)
 
 
+@torch.no_grad()
+def test_live_previews_show_the_colors_of_the_pictures(path: Path) -> None:
+    """The table that is fitted to the latents is the one that the editor's previews go by."""
+    table, latents = torch.tensor(COLORS), 5 * torch.randn(3, 4, 6, 5)
+    seen = (LATENT_SCALE * latents).movedim(1, -1) @ table[:4] + table[4]
+    pictures = functional.interpolate(seen.movedim(-1, 1), scale_factor=8)
+    torch.testing.assert_close(preview_colors(latents, pictures), table, atol=1e-4, rtol=0)
+
+    known = load_checkpoint(path).model.model.latent_format
+    previewer = Latent2RGBPreviewer(known.latent_rgb_factors, known.latent_rgb_factors_bias)
+    picture = np.asarray(previewer.decode_latent_to_preview(LATENT_SCALE * latents))
+    expected = (seen[0] / 2 + 0.5).clamp(0, 1).mul(255).numpy()
+    np.testing.assert_allclose(picture, expected, atol=1.01)
+
+
 def test_the_file_says_what_it_is_and_is_small(path: Path) -> None:
     assert path.stat().st_size < 30e6
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
         assert all(file.get_tensor(key).dtype == torch.float16 for key in file.keys())
     architecture = json.loads(metadata["ip2p.architecture"])
-    assert architecture["resolution"] == 128
+    assert architecture["resolution"] == RESOLUTION
     assert architecture["clip_config"]["num_attention_heads"] == 4
     assert json.loads(metadata["ip2p.recipe"]) == {"seed": 0}
     config = {"params": {"ddconfig": architecture["vae_ddconfig"], "embed_dim": 4}}
