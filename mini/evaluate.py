@@ -8,6 +8,7 @@ attributes can take, the asked one is the nearest to the result.
 import argparse
 import importlib
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -199,6 +200,20 @@ def sheet(edits: list[Edit], pictures: Pictures, count: int = 10) -> np.ndarray:
     return np.concatenate([np.concatenate(list(row), 1) for row in rows])
 
 
+def overall(scores: list[Score]) -> Score:
+    """The mean of all that ask for something, each scene counted once."""
+    asked = [score for score in scores if score.accuracy is not None]
+    counts = np.array([score.count for score in asked])
+
+    def mean(name: str) -> float:
+        values = np.array([getattr(score, name) for score in asked], np.float64)
+        known = ~np.isnan(values)
+        return float(np.average(values[known], weights=counts[known]))
+
+    names = ("accuracy", "unedited_accuracy", "preserved", "round_trip", "seconds")
+    return Score("**all edits**", int(counts.sum()), *map(mean, names))
+
+
 def markdown(scores: list[Score], heading: str) -> str:
     """The committed table."""
 
@@ -211,7 +226,7 @@ def markdown(scores: list[Score], heading: str) -> str:
     rows = [
         f"| {s.family} | {s.count} | {share(s.accuracy)} | {share(s.unedited_accuracy)} "
         f"| {decibels(s.preserved)} | {decibels(s.round_trip)} | {s.seconds:.2f} |"
-        for s in scores
+        for s in [*scores, overall(scores)]
     ]
     return "\n".join(
         [
@@ -252,7 +267,9 @@ def main() -> None:
         f"`python -m mini.evaluate --count {arguments.count}`: held-out scenes and wordings, "
         f"{arguments.steps} Euler ancestral steps, text_cfg {arguments.text_cfg:g}, "
         f"image_cfg {arguments.image_cfg:g}, through the nodes in ComfyUI. The weather may "
-        "change every pixel. `none` asks for no change."
+        "change every pixel. `none` asks for no change. The process took "
+        f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB at its highest, "
+        f"PyTorch and ComfyUI included, on {torch.get_num_threads()} threads."
     )
     arguments.output.write_text(markdown(scores, heading))
 

@@ -7,11 +7,13 @@ import pytest
 from instruct_pix2pix.mini.evaluate import (
     BUILT_IN,
     Editing,
+    Score,
     candidates,
     held_out_edits,
     load_editing,
     markdown,
     nearest,
+    overall,
     psnr,
     run_edits,
     score,
@@ -53,7 +55,20 @@ def test_doing_nothing_scores_nothing_and_preserves_all() -> None:
         scores.append(score(family, edits, run_edits(idle, edits)))
     assert scores[0].accuracy == 0 == scores[0].unedited_accuracy
     assert min(s.preserved for s in scores) > 90
-    assert "| hair color | 5 | 0.0% | 0.0% |" in markdown(scores, "A heading.")
+    table = markdown(scores, "A heading.")
+    assert "| hair color | 5 | 0.0% | 0.0% |" in table
+
+
+def test_the_whole_counts_every_scene_once_and_only_what_is_known() -> None:
+    scores = [
+        Score("hair color", 30, 1.0, 0.0, 20.0, 22.0, 0.5),
+        Score("weather", 10, 0.6, 0.2, float("nan"), float("nan"), 0.1),
+        Score("none", 50, None, None, 99.0, 99.0, 9.0),
+    ]
+    every = overall(scores)
+    assert every.count == 40 and every.preserved == 20 and every.round_trip == 22
+    expected = (0.9, 0.05, 0.4)
+    assert (every.accuracy, every.unedited_accuracy, every.seconds) == pytest.approx(expected)
 
 
 @pytest.fixture(scope="module")
