@@ -19,12 +19,10 @@ from instruct_pix2pix.tests.browser.editor import (
     open_workflow,
     set_setting,
 )
-from instruct_pix2pix.tests.browser.templates import LAYOUTS, MODELS, api_file
-from instruct_pix2pix.tests.checkpoints.factory import (
-    ldm_state_dict,
-    tiny_checkpoint,
-    tiny_pipeline,
-)
+from instruct_pix2pix.tests.browser.layouts import LAYOUTS
+from instruct_pix2pix.tests.browser.stand_ins import write_stand_ins
+from instruct_pix2pix.tests.browser.templates import api_file
+from instruct_pix2pix.tests.checkpoints.factory import ldm_state_dict, tiny_pipeline
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,16 +33,13 @@ WEATHER = "Weather - sunny to cloudy"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """A ComfyUI with a text-to-image checkpoint, and all that the template for photos names."""
+    """A ComfyUI with a text-to-image checkpoint, and all files that the templates name."""
     models = tmp_path_factory.mktemp("models")
+    stand_ins = write_stand_ins(models)
     text_to_image = ldm_state_dict(tiny_pipeline(in_channels=4))
-    safetensors.torch.save_file(text_to_image, models / "text-to-image.safetensors")
-    tiny_checkpoint(models).rename(models / MODELS[0]["name"])
-    paths = models / "paths.json"
-    paths.write_text(json.dumps({"tests": {"checkpoints": str(models)}}))
+    safetensors.torch.save_file(text_to_image, models / "checkpoints" / "text-to-image.safetensors")
     server = PrivateServer(
-        arguments=["--preview-method", "latent2rgb", "--extra-model-paths-config", str(paths)],
-        log=models / "comfyui.log",
+        arguments=["--preview-method", "latent2rgb", *stand_ins], log=models / "comfyui.log"
     )
     try:
         (server.scratch / "input").mkdir()
@@ -129,7 +124,7 @@ def test_run_shows_progress_previews_and_the_result(page, errors):
         app.api.addEventListener("progress", () => heard.progress++)
         app.api.addEventListener("b_preview", () => heard.preview++)
     }""")
-    page.get_by_test_id("queue-button").get_by_role("button").first.click()
+    page.get_by_role("button", name="Run", exact=True).first.click()
     shown = "(title) => app.graph.nodes.find((n) => n.title === title).imgs?.[0]?.naturalWidth"
     for title in ("Before", "Result"):
         page.wait_for_function(f"(title) => ({shown})(title) === 512", arg=title)
@@ -144,7 +139,7 @@ def test_a_text_to_image_checkpoint_is_refused_in_our_words(page):
         const model = app.graph.nodes.find((node) => node.title === "Model")
         model.widgets[0].value = "text-to-image.safetensors"
     }""")
-    page.get_by_test_id("queue-button").get_by_role("button").first.click()
+    page.get_by_role("button", name="Run", exact=True).first.click()
     words = re.compile("text-to-image.safetensors: this is a text-to-image checkpoint")
     page.get_by_role("dialog").get_by_text(words).first.wait_for()
     page.keyboard.press("Escape")
