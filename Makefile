@@ -65,6 +65,7 @@ bench: setup ## measure against core and diffusers
 
 thumbnails: setup ## run every template in the editor and keep its picture
 	@$(RUN)/python -P -m instruct_pix2pix.tests.browser.templates
+	@$(RUN)/python -P -m instruct_pix2pix.tests.browser.blueprint
 
 lock: $(CURDIR)/.venv/bin/uv .comfyui/main.py ## pin the newest versions anew
 	@$(LOCK) --universal --python-version 3.11 requirements/uv.in -o requirements/uv.txt

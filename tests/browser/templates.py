@@ -75,7 +75,15 @@ SAVE = """([boxes, groups]) => {
 
 def save_template(page: Page, title: str, layout: Layout) -> dict[str, Any]:
     """The template as the editor saves it."""
-    prompt = load_prompt(api_file(title))
+    saved = arranged(page, load_prompt(api_file(title)), layout)
+    saved["id"] = stable_id(title)
+    # The editor fits a workflow without a view of its own into the window.
+    saved["extra"].pop("ds", None)
+    return saved
+
+
+def arranged(page: Page, prompt: dict[str, Any], layout: Layout) -> dict[str, Any]:
+    """A prompt with numbers for ids as the editor saves it, laid out."""
     properties: dict[str, dict[str, Any]] = {
         key: dict(OURS if node["class_type"].startswith("IP2P") else CORE)
         for key, node in prompt.items()
@@ -93,10 +101,12 @@ def save_template(page: Page, title: str, layout: Layout) -> dict[str, Any]:
     boxes, groups = placed(layout, sizes)
     boxes[note] = boxes.pop(NOTE)
     saved: dict[str, Any] = json.loads(page.evaluate(SAVE, [boxes, groups]))
-    saved["id"] = str(uuid.uuid5(uuid.NAMESPACE_URL, f"instruct-pix2pix/{title}"))
-    # The editor fits a workflow without a view of its own into the window.
-    saved["extra"].pop("ds", None)
     return saved
+
+
+def stable_id(name: str) -> str:
+    """A UUID that is the same each time."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"instruct-pix2pix/{name}"))
 
 
 def placed(
