@@ -1,0 +1,47 @@
+"""Results appear whole or not at all, and never through a link."""
+
+import pytest
+from instruct_pix2pix.headless.errors import OutputError, ServerMisbehaved
+from instruct_pix2pix.headless.files import PNG_END, PNG_START, slug, write_whole
+
+PNG = PNG_START + b"anything" + PNG_END
+
+
+def write(path, data):
+    with write_whole(path) as file:
+        file.write(data)
+
+
+def test_a_file_is_replaced_only_by_a_whole_one(tmp_path):
+    path = tmp_path / "new" / "a.png"
+    write(path, PNG)
+    with pytest.raises(ServerMisbehaved, match="not a whole PNG"):
+        write(path, PNG[:-1])
+    with pytest.raises(RuntimeError), write_whole(path) as file:
+        file.write(b"half")
+        raise RuntimeError
+    assert path.read_bytes() == PNG
+    assert [found.name for found in path.parent.iterdir()] == ["a.png"]
+
+
+def test_a_link_is_replaced_and_not_followed(tmp_path):
+    (tmp_path / "outside").write_text("mine")
+    (tmp_path / "a.png").symlink_to(tmp_path / "outside")
+    write(tmp_path / "a.png", PNG)
+    assert (tmp_path / "outside").read_text() == "mine"
+    assert not (tmp_path / "a.png").is_symlink()
+
+
+def test_where_nothing_can_be_written_it_is_said(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot write"):
+        write(tmp_path / "file" / "a.png", PNG)
+
+
+@pytest.mark.parametrize(
+    "text", ["../../etc", "", "...", "\x00/\\:", "-rf", "caf\u00e9 au lait" * 20]
+)
+def test_a_name_made_of_any_text_is_plain(text):
+    name = slug(text)
+    assert name and len(name) <= 40 and not set(name) - set("abcdefghijklmnopqrstuvwxyz0123456789-")
+    assert not name.startswith("-")
