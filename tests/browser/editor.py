@@ -6,6 +6,7 @@ import shutil
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -49,6 +50,48 @@ def open_editor(page: Page, url: str) -> None:
 def open_workflow(page: Page, workflow: dict[str, Any]) -> None:
     """Open a saved workflow in a tab of its own."""
     page.evaluate("async (workflow) => { await app.loadGraphData(workflow) }", workflow)
+
+
+def set_widget(page: Page, title: str, name: str, value: Any) -> None:
+    """Set the value of a widget of the node with this title."""
+    page.evaluate(
+        """([title, name, value]) => {
+            const node = app.graph.nodes.find((node) => node.title === title)
+            node.widgets.find((widget) => widget.name === name).value = value
+        }""",
+        [title, name, value],
+    )
+
+
+def press_run(page: Page) -> None:
+    """Press Run, and not the menu beside it, which some editors call the same."""
+    page.get_by_role("button", name="Run", exact=True).first.click()
+
+
+def run(page: Page) -> list[str]:
+    """Press Run and wait for the end; the titles of the nodes that were executed, in order."""
+    page.evaluate("""() => {
+        window.executed = []
+        const hear = ({detail}) => {
+            executed.push(detail && app.graph.getNodeById(detail).title)
+            if (!detail) app.api.removeEventListener("executing", hear)
+        }
+        app.api.addEventListener("executing", hear)
+    }""")
+    press_run(page)
+    page.wait_for_function("() => executed.at(-1) === null")
+    titles: list[str] = page.evaluate("() => executed.slice(0, -1)")
+    return titles
+
+
+def drop_file(page: Page, path: Path, x: int, y: int) -> None:
+    """Drag a file from outside of the browser to a place in the page."""
+    devtools = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        event = {"type": kind, "x": x, "y": y, "data": data}
+        devtools.send("Input.dispatchDragEvent", event)
+    devtools.detach()
 
 
 def fit_view(page: Page) -> None:

@@ -4,8 +4,8 @@ All is in one module, since a browser that is open keeps others from running eve
 """
 
 import asyncio
+import itertools
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -14,10 +14,14 @@ from instruct_pix2pix.headless.server import PrivateServer
 from instruct_pix2pix.headless.workflow import load_prompt
 from instruct_pix2pix.tests.browser.editor import (
     chromium,
+    drop_file,
     fit_view,
     open_editor,
     open_workflow,
+    press_run,
+    run,
     set_setting,
+    set_widget,
 )
 from instruct_pix2pix.tests.browser.layouts import LAYOUTS
 from instruct_pix2pix.tests.browser.stand_ins import write_stand_ins
@@ -26,9 +30,18 @@ from instruct_pix2pix.tests.checkpoints.factory import ldm_state_dict, tiny_pipe
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
+HELP = ROOT / "nodes" / "web" / "docs"
 WORKFLOWS = ROOT / "workflows"
 SCREENSHOTS = ROOT / "demo" / "screenshots"
 WEATHER = "Weather - sunny to cloudy"
+WINDOW = {"width": 1440, "height": 720}
+# What a user sees of a workflow and would miss, but no sizes: nodes grow with what they show.
+SEEN = """async () => ({
+    prompt: (await app.graphToPrompt()).output,
+    places: Object.fromEntries(app.graph.nodes.map((n) => [n.id, [n.title, ...n.pos]])),
+    note: app.graph.nodes.find((node) => node.type === "MarkdownNote").widgets[0].value,
+    groups: app.graph.groups.map((group) => [group.title, ...group.pos, ...group.size]),
+})"""
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +58,10 @@ def server(tmp_path_factory):
         (server.scratch / "input").mkdir()
         Image.new("RGB", (64, 48), "teal").save(server.scratch / "input" / "example.png")
         asyncio.run(server.start())
+        # Letters at every zoom, for the screenshots.
+        set_setting(server.url, "LiteGraph.Canvas.LowQualityRenderingZoomThreshold", "0.01")
+        set_setting(server.url, "LiteGraph.Canvas.MinFontSizeForLOD", "0")
+        set_setting(server.url, "Comfy.Minimap.Visible", "false")
         yield server
     finally:
         server.stop()
@@ -58,11 +75,7 @@ def browser(server):
 
 @pytest.fixture(scope="module")
 def page(browser, server):
-    """The editor, which shows letters at every zoom, for the screenshots."""
-    set_setting(server.url, "LiteGraph.Canvas.LowQualityRenderingZoomThreshold", "0.01")
-    set_setting(server.url, "LiteGraph.Canvas.MinFontSizeForLOD", "0")
-    set_setting(server.url, "Comfy.Minimap.Visible", "false")
-    page = browser.new_page(viewport={"width": 1440, "height": 720})
+    page = browser.new_page(viewport=WINDOW)
     open_editor(page, server.url)
     return page
 
@@ -90,8 +103,38 @@ def saved(title):
     return json.loads((WORKFLOWS / f"{title}.json").read_text(encoding="utf-8"))
 
 
-def without_titles(prompt):
-    return {key: {**node, "_meta": None} for key, node in prompt.items()}
+def compared(prompt):
+    """A prompt without titles, and without the text that PreviewAny shows: a widget and no input,
+    which editors before 1.40 or so send all the same."""
+    compared = {key: {**node, "_meta": None} for key, node in prompt.items()}
+    for node in compared.values():
+        if node["class_type"] == "PreviewAny":
+            node["inputs"] = {"source": node["inputs"]["source"]}
+    return compared
+
+
+def boxes(workflow):
+    for node in workflow["nodes"]:
+        size = node["size"]
+        yield (*node["pos"], *(size.values() if isinstance(size, dict) else size))
+
+
+def overlap(one, other):
+    return all(one[i] < other[i + 2] and other[i] < one[i + 2] for i in (0, 1))
+
+
+def inside(one, other):
+    return all(other[i] <= one[i] and one[i + 2] <= other[i + 2] for i in (0, 1))
+
+
+def select(page, title):
+    page.evaluate(
+        """(title) => {
+            app.canvas.selectNode(app.graph.nodes.find((node) => node.title === title))
+            app.canvas.setDirty(true, true)
+        }""",
+        title,
+    )
 
 
 def test_every_template_has_a_layout():
@@ -113,45 +156,177 @@ def test_a_template_opens_as_it_was_saved_and_is_queued_as_its_twin(page, errors
     assert opened["unknown"] == []
     values = {node["id"]: node.get("widgets_values", []) for node in workflow["nodes"]}
     assert {node["id"]: node.get("widgets_values", []) for node in opened["nodes"]} == values
-    assert without_titles(opened["prompt"]) == without_titles(load_prompt(api_file(title)))
+    assert compared(opened["prompt"]) == compared(load_prompt(api_file(title)))
+    assert errors == []
+
+
+def test_no_node_covers_another_or_leaves_its_group():
+    for title in LAYOUTS:
+        workflow = saved(title)
+        # With the bar of their titles, which lies above their positions.
+        nodes = [(x, y - 30, x + width, y + height) for x, y, width, height in boxes(workflow)]
+        for one, other in itertools.combinations(nodes, 2):
+            assert not overlap(one, other), title
+        groups = [
+            (x, y, x + width, y + height)
+            for x, y, width, height in (group["bounding"] for group in workflow["groups"])
+        ]
+        for node in nodes:
+            assert sum(overlap(node, group) for group in groups) == 1, title
+            assert any(inside(node, group) for group in groups), title
+
+
+def test_the_template_browser_shows_ours_with_pictures_and_opens_one(page, errors):
+    page.locator(".templates-tab-button").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("instruct-pix2pix").first.click()
+    for title in LAYOUTS:
+        card = dialog.get_by_test_id(f"template-workflow-{title}")
+        card.scroll_into_view_if_needed()  # which loads its picture
+        card.get_by_text(title, exact=True).first.wait_for()
+        picture = card.get_by_alt_text(title).first.element_handle()
+        page.wait_for_function("(picture) => picture.naturalWidth === 512", arg=picture)
+    dialog.get_by_test_id("template-workflow-Hair color").click()
+    dialog.wait_for(state="hidden")
+    sampler = 'app.graph.nodes.some((node) => node.type === "IP2PKSampler")'
+    page.wait_for_function(f"() => {sampler}")
+    prompt = page.evaluate("async () => (await app.graphToPrompt()).output")
+    assert compared(prompt) == compared(load_prompt(api_file("Hair color")))
     assert errors == []
 
 
 def test_run_shows_progress_previews_and_the_result(page, errors):
     open_workflow(page, saved(WEATHER))
     page.evaluate("""() => {
-        window.heard = {progress: 0, preview: 0}
+        window.heard = {progress: 0, preview: 0, shown: []}
+        const sampler = app.graph.nodes.find((node) => node.title === "Sampler")
         app.api.addEventListener("progress", () => heard.progress++)
-        app.api.addEventListener("b_preview", () => heard.preview++)
+        app.api.addEventListener("b_preview", () => {
+            heard.preview++
+            requestAnimationFrame(() => requestAnimationFrame(
+                () => heard.shown.push([sampler.progress, sampler.imgs?.[0].naturalWidth])
+            ))
+        })
     }""")
-    page.get_by_role("button", name="Run", exact=True).first.click()
+    run(page)
     shown = "(title) => app.graph.nodes.find((n) => n.title === title).imgs?.[0]?.naturalWidth"
     for title in ("Before", "Result"):
         page.wait_for_function(f"(title) => ({shown})(title) === 512", arg=title)
     heard = page.evaluate("() => heard")
     assert heard["progress"] >= 20 and heard["preview"] >= 1
+    # The bar and the picture on the sampler itself, while it runs.
+    assert any(progress and width == 512 for progress, width in heard["shown"])
+    assert errors == []
+
+
+def test_a_second_run_executes_only_what_an_edit_changed(page, errors):
+    open_workflow(page, saved(WEATHER))
+    fit_view(page)
+    set_widget(page, "Sampler", "steps", 2)
+    run(page)
+    assert run(page) == []
+    page.get_by_placeholder("instruction").fill("make it snow")
+    assert set(run(page)) == {"Instruction", "Sampler", "Decode", "Restore", "Result"}
+    set_widget(page, "Restore", "match_color", "mean-std")
+    assert set(run(page)) == {"Restore", "Result"}
+    assert errors == []
+
+
+def test_a_saved_picture_dropped_onto_the_canvas_brings_its_workflow_back(page, server, errors):
+    open_workflow(page, saved(WEATHER))
+    set_widget(page, "Sampler", "steps", 1)
+    set_widget(page, "Instruction", "instruction", "make it foggy")
+    run(page)
+    seen = page.evaluate(SEEN)
+    pictures = (server.output / "ip2p").glob("weather-sunny-to-cloudy_*.png")
+    page.evaluate("() => app.extensionManager.command.execute('Comfy.NewBlankWorkflow')")
+    page.wait_for_function("() => app.graph.nodes.length === 0")
+    drop_file(page, max(pictures), WINDOW["width"] // 2, WINDOW["height"] // 2)
+    page.wait_for_function(f"() => app.graph.nodes.length === {len(seen['places'])}")
+    assert page.evaluate(SEEN) == seen
+    assert seen["prompt"]["4"]["inputs"]["instruction"] == "make it foggy"
     assert errors == []
 
 
 def test_a_text_to_image_checkpoint_is_refused_in_our_words(page):
     open_workflow(page, saved(WEATHER))
-    page.evaluate("""() => {
-        const model = app.graph.nodes.find((node) => node.title === "Model")
-        model.widgets[0].value = "text-to-image.safetensors"
-    }""")
-    page.get_by_role("button", name="Run", exact=True).first.click()
-    words = re.compile("text-to-image.safetensors: this is a text-to-image checkpoint")
-    page.get_by_role("dialog").get_by_text(words).first.wait_for()
+    set_widget(page, "Model", "checkpoint", "text-to-image.safetensors")
+    press_run(page)
+    words = page.get_by_text("text-to-image.safetensors: this is a text-to-image checkpoint").first
+    # Newer editors say only that a node failed, and why in a panel behind a button.
+    details = page.get_by_test_id("error-overlay-see-errors")
+    words.or_(details).first.wait_for()
+    if details.is_visible():
+        details.click()
+    words.wait_for()
     page.keyboard.press("Escape")
     page.get_by_role("dialog").wait_for(state="hidden")
 
 
 def test_the_help_page_opens_beside_the_graph(page):
     open_workflow(page, saved(WEATHER))
-    page.evaluate("""() => {
-        app.canvas.selectNode(app.graph.nodes.find((node) => node.title === "Sampler"))
-        app.canvas.setDirty(true, true)
-    }""")
+    select(page, "Sampler")
     page.get_by_test_id("info-button").click()
-    help_page = (ROOT / "nodes" / "web" / "docs" / "IP2PKSampler.md").read_text()
+    help_page = (HELP / "IP2PKSampler.md").read_text(encoding="utf-8")
     page.get_by_text(help_page[:50]).wait_for()
+
+
+def test_an_editor_in_chinese_shows_our_names_and_our_help_in_chinese(browser, server):
+    """Chinese from the start, as after a change of the language and a reload.
+
+    Editors of 2025 drop what every pack says when they load a language's own texts (Comfy-Org/
+    ComfyUI_frontend, issue 6748, mended by pull request 7214), and show our names in English. A
+    probe tells whether this editor is one of them. There the packs' texts are handed to it once
+    more, after its own, as the mended ones do: then our names must come.
+    """
+
+    def translate_a_node_of_core(route):
+        answer = route.fetch()
+        texts = answer.json()
+        texts["zh"]["nodeDefs"]["KSampler"] = {"display_name": "probe"}
+        route.fulfill(response=answer, json=texts)
+
+    titles = "(kinds) => kinds.map((kind) => LiteGraph.createNode(kind).title)"
+    names = """(kind) => {
+        const node = LiteGraph.createNode(kind)
+        const name = ({name, label, localized_name}) => [name, label ?? localized_name ?? name]
+        return {
+            display_name: node.title,
+            inputs: Object.fromEntries([...node.inputs, ...(node.widgets ?? [])].map(name)),
+            outputs: Object.fromEntries(node.outputs.map((slot, i) => [i, name(slot)[1]])),
+        }
+    }"""
+    set_setting(server.url, "Comfy.Locale", '"zh"')
+    page = browser.new_page(viewport=WINDOW)
+    try:
+        page.route("**/i18n", translate_a_node_of_core)
+        open_editor(page, server.url)
+        ours, core = page.evaluate(titles, ["IP2PKSampler", "KSampler"])
+        if core != "probe":
+            assert ours == "KSampler (InstructPix2Pix)"
+            page.evaluate("""async () => {
+                const vue = document.querySelector("#vue-app").__vue_app__
+                const editor = vue._context.provides[vue.__VUE_I18N_SYMBOL__].global
+                for (const [language, texts] of Object.entries(await app.api.getCustomNodesI18n()))
+                    editor.mergeLocaleMessage(language, texts)
+                await app.registerNodes()
+            }""")
+        chinese = json.loads((ROOT / "locales/zh/nodeDefs.json").read_text(encoding="utf-8"))
+        for kind, texts in chinese.items():
+            shown = page.evaluate(names, kind)
+            shown["inputs"].pop("control_after_generate", None)  # the editor's own
+            assert shown == {
+                "display_name": texts["display_name"],
+                "inputs": {key: slot["name"] for key, slot in texts["inputs"].items()},
+                "outputs": {key: slot["name"] for key, slot in texts["outputs"].items()},
+            }
+        open_workflow(page, saved(WEATHER))
+        fit_view(page)
+        page.screenshot(path=SCREENSHOTS / "In Chinese.png")
+        select(page, "Sampler")
+        page.get_by_test_id("info-button").click()
+        help_page = (HELP / "IP2PKSampler" / "zh.md").read_text(encoding="utf-8")
+        page.get_by_text(help_page[:17]).wait_for()
+    finally:
+        page.close()
+        set_setting(server.url, "Comfy.Locale", '"en"')
