@@ -148,7 +148,8 @@ def test_comfy_cli_finds_the_pack_valid(checkout: Path, home: Path) -> None:
 
 def test_archive_holds_what_users_need_and_no_more(archive: zipfile.ZipFile) -> None:
     names = set(archive.namelist())
-    folders = {"checkpoints", "headless", "locales", "mini", "nodes", "samplers", "workflows"}
+    folders = {"checkpoints", "headless", "locales", "mini", "nodes", "samplers"}
+    folders |= {"subgraphs", "workflows"}
     files = {"LICENSE", "README.md", "__init__.py", "pyproject.toml"}
     assert {name.split("/")[0] for name in names} <= folders | files
     assert {"LICENSE", "__init__.py", "pyproject.toml"} <= names
@@ -160,25 +161,38 @@ def test_archive_holds_what_users_need_and_no_more(archive: zipfile.ZipFile) -> 
 
 
 def test_every_node_is_in_the_menu(server: Server, checkout: Path) -> None:
-    """Under its class name, which the scanners of the registry take for its id."""
+    """Under its class name, and with an id that scanners can read without running anything."""
     shown = {
         name
         for name, info in json.loads(server.get("/object_info")).items()
         if info["python_module"] == f"custom_nodes.{PACK}"
     }
-    written = {
-        node.name
-        for path in (checkout / "nodes").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.ClassDef) and "io.ComfyNode" in map(ast.unparse, node.bases)
-    }
-    assert shown == written, server.log.read_text()
+    written = {}
+    for path in (checkout / "nodes").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and "io.ComfyNode" in map(ast.unparse, node.bases):
+                written[node.name] = node_ids(node)
+    assert all(ids == [name] for name, ids in written.items()), written
+    assert shown == set(written), server.log.read_text()
     assert shown >= CONTRACT
 
 
-def test_every_help_page_is_served(server: Server, checkout: Path) -> None:
-    for page in sorted((checkout / "nodes" / "web" / "docs").glob("*.md")):
-        assert server.get(f"/extensions/{PACK}/docs/{page.name}") == page.read_bytes()
+def node_ids(class_: ast.ClassDef) -> list[Any]:
+    """The node_id of each schema in a class as it is written, where it is written out."""
+    return [
+        keyword.value.value
+        for call in ast.walk(class_)
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "io.Schema"
+        for keyword in call.keywords
+        if keyword.arg == "node_id" and isinstance(keyword.value, ast.Constant)
+    ]
+
+
+def test_every_help_page_is_served_with_its_pictures(server: Server, checkout: Path) -> None:
+    docs = checkout / "nodes" / "web" / "docs"
+    for file in [*docs.glob("*.md"), *docs.glob("images/*")]:
+        name = file.relative_to(docs).as_posix()
+        assert server.get(f"/extensions/{PACK}/docs/{name}") == file.read_bytes()
 
 
 def test_templates_are_in_the_browser(server: Server, checkout: Path) -> None:

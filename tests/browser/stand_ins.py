@@ -7,6 +7,7 @@ them, so they show that a graph runs through them and not what a good one does.
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import safetensors.torch
@@ -44,15 +45,15 @@ def write_stand_ins(folder: Path) -> list[str]:
 
     The checkpoint is ip2p-mini itself.
     """
+    prefix = "model.diffusion_model."
     weights = safetensors.torch.load_file(MINI)
-    unet = {
-        key.removeprefix("model.diffusion_model."): weight
-        for key, weight in weights.items()
-        if key.startswith("model.diffusion_model.")
-    }
-    for file, made in zip(MODELS, (weights, lora(unet), controlnet(unet)), strict=True):
-        (folder / file["directory"]).mkdir()
-        safetensors.torch.save_file(made, folder / file["directory"] / file["name"])
+    unet = {key.removeprefix(prefix): weights[key] for key in weights if key.startswith(prefix)}
+    files = [folder / file["directory"] / file["name"] for file in MODELS]
+    for file in files:
+        file.parent.mkdir()
+    shutil.copyfile(MINI, files[0])
+    safetensors.torch.save_file(lora(unet), files[1])
+    safetensors.torch.save_file(controlnet(unet), files[2])
     paths = folder / "paths.json"
     folders = {file["directory"]: str(folder / file["directory"]) for file in MODELS}
     paths.write_text(json.dumps({"stand-ins": folders}))
