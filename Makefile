@@ -31,7 +31,7 @@ UV := VIRTUAL_ENV=$(VENV) $(RUN)/uv
 LOCK := $(UV) pip compile --quiet --upgrade --generate-hashes --custom-compile-command "make lock"
 
 .DELETE_ON_ERROR:
-.PHONY: help setup link demo serve test lint mini mini-eval bench thumbnails lock clean
+.PHONY: help setup link demo serve test lint mini mini-eval bench thumbnails pictures lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -66,6 +66,10 @@ bench: setup ## measure against core and diffusers
 thumbnails: setup ## run every template in the editor and keep its picture
 	@$(RUN)/python -P -m instruct_pix2pix.tests.browser.templates
 	@$(RUN)/python -P -m instruct_pix2pix.tests.browser.blueprint
+
+pictures: setup ## make the pictures of README and help pages anew
+	@$(RUN)/python -P docs/pictures.py
+	@$(RUN)/python -P docs/help_pictures.py
 
 lock: $(CURDIR)/.venv/bin/uv .comfyui/main.py ## pin the newest versions anew
 	@$(LOCK) --universal --python-version 3.11 requirements/uv.in -o requirements/uv.txt
