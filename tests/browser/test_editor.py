@@ -177,15 +177,17 @@ def test_no_node_covers_another_or_leaves_its_group():
 
 
 def test_the_template_browser_shows_ours_with_pictures_and_opens_one(page, errors):
+    page.set_viewport_size({"width": WINDOW["width"], "height": 2500})  # pictures in view only load
     page.locator(".templates-tab-button").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_text("instruct-pix2pix").first.click()
     for title in LAYOUTS:
         card = dialog.get_by_test_id(f"template-workflow-{title}")
-        card.scroll_into_view_if_needed()  # which loads its picture
         card.get_by_text(title, exact=True).first.wait_for()
         picture = card.get_by_alt_text(title).first.element_handle()
         page.wait_for_function("(picture) => picture.naturalWidth === 512", arg=picture)
+    page.screenshot(path=SCREENSHOTS / "Template browser.png")
+    page.set_viewport_size(WINDOW)
     dialog.get_by_test_id("template-workflow-Hair color").click()
     dialog.wait_for(state="hidden")
     sampler = 'app.graph.nodes.some((node) => node.type === "IP2PKSampler")'
