@@ -1,18 +1,20 @@
 """How well the edit's region is found, and what editing only there is worth, on ip2p-mini.
 
     make bench                                the committed table, benchmarks/region.md
-    python benchmarks/region.py --count 10    a quick look
+    python benchmarks/region.py --count 4     a quick look
 
 On held-out scenes in held-out words. We draw the scenes, so the true region of an edit is known:
-the pixels in which the drawings of its source and its target differ. The region-exact edit takes
-the mask of IP2PEditMask with room to grow, encodes, samples and restores with it; the plain edit
-has the same seed and the same steps without a mask.
+the pixels in which the drawings of its source and its target differ. Three edits have the same
+seed and the same steps: the plain one; the region-exact one, which takes the mask of IP2PEditMask
+with room to grow, encodes, samples and restores with it; and one that samples with the mask as the
+region of IP2PGuidance (text_outside 0) and is restored with it. All edits of a family are one
+batch, as they would be in a graph with a batch of pictures.
 """
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -26,83 +28,128 @@ comfy.cli_args.args.cpu = not torch.cuda.is_available()
 from instruct_pix2pix.checkpoints.loading import load_checkpoint  # noqa: E402
 from instruct_pix2pix.mini.evaluate import BUILT_IN, held_out_edits, nearest, psnr  # noqa: E402
 from instruct_pix2pix.mini.instructions import FAMILIES, Edit  # noqa: E402
+from instruct_pix2pix.mini.portraits import Portrait  # noqa: E402
 from instruct_pix2pix.mini.scenes import render  # noqa: E402
 from instruct_pix2pix.nodes.pictures import IP2PEncodeSource, IP2PRestore  # noqa: E402
 from instruct_pix2pix.nodes.region import METHODS, IP2PEditMask  # noqa: E402
 from instruct_pix2pix.nodes.sampling import IP2PKSampler  # noqa: E402
 from instruct_pix2pix.nodes.text import IP2PEncodeInstruction  # noqa: E402
+from instruct_pix2pix.samplers.control import Guidance, Schedule  # noqa: E402
+from instruct_pix2pix.samplers.relevance import grown  # noqa: E402
 
 RESULT = Path(__file__).with_suffix(".md")
 # An edit that changes more of the picture than this is one of the whole picture.
 WHOLE = 0.9
+WAYS = ("plain", "exact", "scales")
+REGION_HEAD = [
+    "edit",
+    "IoU, relevance",
+    "IoU, attention",
+    "IoU, whole picture",
+    "of the whole, called so",
+    "others, called so",
+]
+EDIT_HEAD = [
+    "edit",
+    "right, plain",
+    "right, within",
+    "right, per-pixel scales",
+    "PSNR, plain",
+    "PSNR, within",
+    "PSNR, per-pixel scales",
+    "identical outside",
+]
 
-
-@dataclass
-class Tally:
-    """Figures of the edits of one family, a row for each."""
-
-    rows: dict[str, list[float]] = field(default_factory=dict)
-
-    def add(self, **figures: float) -> None:
-        for name, value in figures.items():
-            self.rows.setdefault(name, []).append(float(value))
-
-    def mean(self, name: str, form: str) -> str:
-        values = self.rows.get(name)
-        return form.format(np.mean(values)) if values else "-"
+Row = dict[str, float]  # the figures of one edit
 
 
 class Bench:
-    """The nodes around one checkpoint, one edit at a time."""
+    """The nodes around one checkpoint."""
 
-    def __init__(self, checkpoint: Path, steps: int, grow: int) -> None:
+    def __init__(
+        self, checkpoint: Path, steps: int, text_cfg: float, image_cfg: float, grow: int
+    ) -> None:
         self.loaded = load_checkpoint(checkpoint)
-        self.steps, self.grow = steps, grow
+        self.steps, self.scales, self.grow = steps, (text_cfg, image_cfg), grow
         self.side = self.loaded.resolution
 
-    def measure(self, edit: Edit, seed: int, tally: Tally) -> None:
-        source, target = (render(scene, self.side) for scene in (edit.source, edit.target))
-        changed = (source != target).any(-1)
-        picture = torch.from_numpy(source)[None].float() / 255
-        conds = IP2PEncodeInstruction.execute(self.loaded.clip, edit.instruction, "", "plain").args
-        latent, frame = self.encode(picture)
-        masks, asked = {}, (self.loaded.model, *conds, latent, seed)
-        for method in METHODS:
-            began = time.monotonic()
-            masks[method] = IP2PEditMask.execute(*asked, method, 0.8, 4, 0.5, 0, 0).args[0]
-            tally.add(**{f"{method} seconds": time.monotonic() - began})
-        found = {method: mask[0].numpy() > 0 for method, mask in masks.items()}
-        is_whole = changed.mean() > WHOLE
-        tally.add(called=found["relevance"].all(), whole=is_whole)
-        if changed.any():
-            tally.add(right=bool(found["relevance"].all()) == is_whole)
-            tally.add(**{name: overlap(mask, changed) for name, mask in found.items()})
-            tally.add(everything=changed.mean())
-        grown = IP2PEditMask.execute(*asked, "relevance", 0.8, 4, 0.5, self.grow, 0).args[0]
-        plain = self.edit(picture, conds, seed, None)
-        exact = self.edit(picture, conds, seed, grown)
-        for name, result in (("plain", plain), ("exact", exact)):
-            tally.add(**{f"{name} psnr": psnr(result, target)})
-            if changed.any():
-                tally.add(**{f"{name} right": nearest(edit, result) == edit.target})
-        outside = grown[0].numpy() == 0
-        if outside.any():
-            tally.add(identical=(exact[outside] == source[outside]).all(-1).mean())
+    def measure(self, edits: list[Edit], seed: int) -> list[Row]:
+        """The figures of a batch of edits."""
+        sources, targets = (
+            np.stack([render(scene, self.side) for scene in scenes])
+            for scenes in ([e.source for e in edits], [e.target for e in edits])
+        )
+        changed = (sources != targets).any(-1)
+        pictures = torch.tensor(sources).float() / 255
+        conds = self.conditionings(edits)
+        latent, _ = self.encode(pictures)
+        asked = (self.loaded.model, *conds, latent, seed)
+        masks = {
+            method: IP2PEditMask.execute(*asked, method, 0.8, 4, 0.5, 0, 0).args[0]
+            for method in METHODS
+        }
+        mask = grown(masks["relevance"], self.grow)
+        region = Guidance(text=Schedule(outside=0.0), region=mask)
+        results = dict(
+            zip(
+                WAYS,
+                (
+                    self.edit(pictures, conds, seed),
+                    self.edit(pictures, conds, seed, encode=mask, restore=mask),
+                    self.edit(pictures, conds, seed, restore=mask, guidance=region),
+                ),
+                strict=True,
+            )
+        )
+        rows = []
+        for index, edit in enumerate(edits):
+            truth, share = changed[index], changed[index].mean()
+            found = {method: masks[method][index].numpy() > 0 for method in METHODS}
+            row: Row = {"portrait": isinstance(edit.source, Portrait)}
+            row["whole"], row["called whole"] = share > WHOLE, found["relevance"].all()
+            if truth.any():
+                row |= {method: overlap(found[method], truth) for method in METHODS}
+                row["everything"] = share
+            for way, pictures_of in results.items():
+                row[f"{way} psnr"] = psnr(pictures_of[index], targets[index])
+                if truth.any():
+                    row[f"{way} right"] = nearest(edit, pictures_of[index]) == edit.target
+            outside = mask[index].numpy() == 0
+            if outside.any():
+                same = results["exact"][index][outside] == sources[index][outside]
+                row["identical"] = same.all(-1).mean()
+            rows.append(row)
+        return rows
 
-    def encode(self, picture: torch.Tensor, mask: torch.Tensor | None = None) -> tuple:
+    def conditionings(self, edits: list[Edit]) -> tuple[list, list]:
+        encoded = [
+            IP2PEncodeInstruction.execute(self.loaded.clip, edit.instruction, "", "plain").args
+            for edit in edits
+        ]
+        asked, negative = ([[torch.cat([row[i][0][0] for row in encoded]), {}]] for i in range(2))
+        return asked, negative
+
+    def encode(self, pictures: torch.Tensor, mask: torch.Tensor | None = None) -> tuple:
         vae, fit = self.loaded.vae, "training size"
-        return IP2PEncodeSource.execute(picture, vae, fit, self.side, mask).args
+        return IP2PEncodeSource.execute(pictures, vae, fit, self.side, mask).args
 
     def edit(
-        self, picture: torch.Tensor, conds: tuple, seed: int, mask: torch.Tensor | None
+        self,
+        pictures: torch.Tensor,
+        conds: tuple[list, list],
+        seed: int,
+        encode: torch.Tensor | None = None,
+        restore: torch.Tensor | None = None,
+        guidance: Guidance | None = None,
     ) -> np.ndarray:
-        """The edited picture, uint8; with a mask, edited and restored within it."""
-        latent, frame = self.encode(picture, mask)
-        settings = (seed, self.steps, 7.5, 1.5, "euler_ancestral", "normal", 1.0, "comfyui")
-        edited = IP2PKSampler.execute(self.loaded.model, *conds, latent, *settings).args[0]
+        """The edited pictures, uint8; sampled within the mask `encode`, put back in `restore`."""
+        latent, frame = self.encode(pictures, encode)
+        settings = seed, self.steps, *self.scales, "euler_ancestral", "normal", 1.0, "comfyui"
+        asked = self.loaded.model, *conds, latent, *settings
+        edited = IP2PKSampler.execute(*asked, guidance).args[0]
         decoded = self.loaded.vae.decode(edited["samples"]).clamp(0, 1)
-        restored = IP2PRestore.execute(decoded, frame, 0, "off", mask).args[0]
-        return (restored[0] * 255).round().to(torch.uint8).cpu().numpy()
+        restored = IP2PRestore.execute(decoded, frame, 0, "off", restore).args[0]
+        return (restored * 255).round().to(torch.uint8).cpu().numpy()
 
 
 def overlap(mask: np.ndarray, changed: np.ndarray) -> float:
@@ -110,53 +157,74 @@ def overlap(mask: np.ndarray, changed: np.ndarray) -> float:
     return float((mask & changed).sum() / (mask | changed).sum())
 
 
+def mean(rows: list[Row], name: str, form: str) -> str:
+    values = [row[name] for row in rows if name in row]
+    return form.format(np.mean(values)) if values else "-"
+
+
+def called(rows: list[Row], whole: bool) -> str:
+    """How many of the edits that are (or are not) of the whole picture were called so."""
+    calls = [bool(row["called whole"]) for row in rows if row["whole"] == whole]
+    return f"{sum(calls)} of {len(calls)}" if calls else "-"
+
+
+def table(
+    head: list[str], groups: dict[str, list[Row]], line: Callable[..., list[str]]
+) -> list[str]:
+    lines = [head, ["---"] * len(head), *([name, *line(rows)] for name, rows in groups.items())]
+    return [f"| {' | '.join(cells)} |" for cells in lines]
+
+
+def regions_line(rows: list[Row]) -> list[str]:
+    return [mean(rows, name, "{:.2f}") for name in (*METHODS, "everything")] + [
+        called(rows, True),
+        called(rows, False),
+    ]
+
+
+def edits_line(rows: list[Row]) -> list[str]:
+    return [
+        *(mean(rows, f"{way} right", "{:.0%}") for way in WAYS),
+        *(mean(rows, f"{way} psnr", "{:.2f}") for way in WAYS),
+        mean(rows, "identical", "{:.0%}"),
+    ]
+
+
 def main(
-    count: Annotated[int, typer.Option(help="Scenes of each family.")] = 40,
+    count: Annotated[int, typer.Option(help="Scenes of each family.")] = 12,
     steps: int = 20,
+    text_cfg: Annotated[float, typer.Option(help="As the evaluation of ip2p-mini.")] = 4.0,
+    image_cfg: float = 1.2,
     grow: Annotated[int, typer.Option(help="Pixels of room for new shapes.")] = 4,
     family: Annotated[list[str] | None, typer.Option(help="Only these.")] = None,
     checkpoint: Path = BUILT_IN,
     output: Path = RESULT,
 ) -> None:
-    regions, edits = [], []
-    with torch.inference_mode():
-        bench = Bench(checkpoint, steps, grow)
-        for name in family or FAMILIES:
-            tally = Tally()
-            for seed, edit in enumerate(held_out_edits(name, count)):
-                bench.measure(edit, seed, tally)
-            share, decimal, percent = tally.mean, "{:.2f}", "{:.0%}"
-            regions.append(
-                f"| {name} | {share('relevance', decimal)} | {share('attention', decimal)} "
-                f"| {share('everything', decimal)} | {share('whole', percent)} "
-                f"| {share('called', percent)} | {share('right', percent)} "
-                f"| {share('relevance seconds', decimal)} |"
-            )
-            edits.append(
-                f"| {name} | {share('plain right', percent)} | {share('exact right', percent)} "
-                f"| {share('plain psnr', '{:.1f}')} | {share('exact psnr', '{:.1f}')} "
-                f"| {share('identical', percent)} |"
-            )
+    torch.set_grad_enabled(False)
+    bench = Bench(checkpoint, steps, text_cfg, image_cfg, grow)
+    names = family or list(FAMILIES)
+    groups = {name: bench.measure(held_out_edits(name, count), seed=0) for name in names}
+    every = [row for name, rows in groups.items() if name != "none" for row in rows]
+    groups["**portraits**"] = [row for row in every if row["portrait"]]
+    groups["**all but none**"] = every
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:12]
     text = [
         "# The region of an edit, found by the model itself",
         "",
-        f"`python benchmarks/region.py --count {count} --steps {steps} --grow {grow}`: held-out "
-        "scenes and wordings of ip2p-mini. The true region is where the drawings of source and "
-        f"target differ; an edit of more than {WHOLE:.0%} of the picture is one of the whole "
-        "picture.",
+        f"`python benchmarks/region.py --count {count} --steps {steps} --text-cfg {text_cfg:g} "
+        f"--image-cfg {image_cfg:g} --grow {grow}`: held-out scenes and wordings, "
+        f"`{checkpoint.name}` of SHA-256 {digest}. The true region is where the drawings of source "
+        f"and target differ; an edit of more than {WHOLE:.0%} of the picture is one of the whole "
+        f"picture. A mask costs eight evaluations of the model, a plain edit {3 * steps}.",
         "",
-        "| edit | IoU, relevance | IoU, attention | IoU, whole picture | edits of the whole "
-        "| called so | rightly | seconds |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-        *regions,
+        *table(REGION_HEAD, groups, regions_line),
         "",
-        f"The same edit without a mask and within the mask grown by {grow} pixels: share that is "
-        "right, PSNR to the right answer in dB, and pixels outside the mask that are the "
-        "original's to the bit.",
+        f"The same edit plain, within the mask grown by {grow} pixels (encoded, sampled and "
+        "restored with it), and with the mask as the region of IP2PGuidance (text_outside 0) and "
+        "restored with it: share that is right, PSNR to the right answer in dB, and pixels outside "
+        "the mask that are the original's to the bit.",
         "",
-        "| edit | right, plain | right, within | PSNR, plain | PSNR, within | identical outside |",
-        "| --- | --- | --- | --- | --- | --- |",
-        *edits,
+        *table(EDIT_HEAD, groups, edits_line),
         "",
     ]
     output.write_text("\n".join(text))

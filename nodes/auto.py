@@ -24,7 +24,7 @@ from ..samplers.search import (
     spread_scales,
 )
 from .cells import Cell, Edit, live_preview
-from .probing import sigma_at
+from .probing import check_instruction, sigma_at
 from .sampling import guidance_input, guided_inputs, run_inputs, sampler_inputs
 from .sheet import as_pil
 
@@ -127,6 +127,7 @@ class IP2PAutoGuidance(io.ComfyNode):
         ):
             if not least <= value <= most:
                 raise ValueError(f"{name}: got {value}; give {least} to {most}.")
+        check_instruction(instruction, negative)
         few = min(steps, max(FEWEST_STEPS, steps // 3))
         edit = Edit(model, instruction, negative, source, steps, sampler_name, scheduler, guidance)
         search = Search(edit, keep, seed, comfy.utils.ProgressBar(probes * few + seeds * steps))

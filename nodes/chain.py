@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..samplers.guider import check_source
-from ..samplers.relevance import grown, is_global, normalized
+from ..samplers.relevance import grown, is_global, located
 from .cells import Cell, Edit, live_preview
 from .probing import probe
 from .sampling import run_inputs, sampler_inputs, scale_inputs
@@ -116,9 +116,10 @@ def own_region(
     All of it where the edit is one of the whole picture. One latent cell of room is left around
     the region, since what is edited may be larger afterwards.
     """
-    relevance = probe(model, instruction, negative, source, seed, NOISE_LEVEL, DRAWS).relevance
-    mask = grown((normalized(relevance) >= THRESHOLD).float(), 1)
-    mask[torch.tensor(is_global(relevance))] = 1
+    found = probe(model, instruction, negative, source, seed, NOISE_LEVEL, DRAWS)
+    maps = found.relevance, found.attention
+    mask = grown((located(*maps) >= THRESHOLD).float(), 1)
+    mask[torch.tensor(is_global(*maps))] = 1
     mask = mask[:, None]
     if "noise_mask" in source:
         shape = source["samples"].shape

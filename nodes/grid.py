@@ -15,6 +15,7 @@ from torch import Tensor
 from ..samplers.control import Guidance
 from ..samplers.search import parse_scales
 from .cells import Cell, Edit
+from .probing import check_instruction
 from .sampling import guidance_input, guided_inputs, run_inputs, sampler_inputs
 from .sheet import Sheet, as_pil
 
@@ -84,6 +85,7 @@ class IP2PGuidanceGrid(io.ComfyNode):
                 "vae: nothing arrived; the checkpoint holds no VAE. Load one with VAELoader and "
                 "connect it."
             )
+        check_instruction(instruction, negative)
         columns = parse_scales("text_cfgs", text_cfgs)
         rows = parse_scales("image_cfgs", image_cfgs)
         if len(columns) * len(rows) > MOST_CELLS:

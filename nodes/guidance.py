@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..samplers.control import Guidance, Schedule
 from .sampling import GuidanceType, check_choice
+
+logger = logging.getLogger(__name__)
 
 CURVES = ["constant", "linear", "cosine"]
 SPACES = ["eps", "v"]
@@ -154,11 +157,21 @@ class IP2PGuidance(io.ComfyNode):
                     "never act. Make the start the smaller one."
                 )
             runs[scale] = Schedule(start, end, curve, final, factor)
-        if region is not None and region.ndim != 3:
+        if region is not None and (region.ndim != 3 or not region.numel()):
             raise ValueError(
                 f"region: expected a mask of shape (batch, height, width), got "
                 f"{tuple(region.shape)}. Connect a MASK."
             )
+        said = None
+        if region is not None and not region.any():
+            said = (
+                "The region is all black, so text_outside and image_outside hold everywhere. "
+                "LoadImage gives such a mask for a picture without transparency."
+            )
+            logger.warning("IP2PGuidance: %s", said)
         return io.NodeOutput(
-            Guidance(runs["text"], runs["image"], rescale, rescale_space, apg_eta, apg_norm, region)
+            Guidance(
+                runs["text"], runs["image"], rescale, rescale_space, apg_eta, apg_norm, region
+            ),
+            ui=said and ui.PreviewText(said),
         )

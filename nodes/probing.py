@@ -65,6 +65,16 @@ def probe(
     return Found(relevance_map(torch.stack(sampler.differences)).cpu(), sampler.attention())
 
 
+def check_instruction(instruction: Any, negative: Any) -> None:
+    """ValueError where the two say the same, so that there is no edit."""
+    pairs = zip(instruction, negative, strict=False)
+    if len(instruction) == len(negative) and all(torch.equal(a[0], b[0]) for a, b in pairs):
+        raise ValueError(
+            "instruction: it is empty or says the same as the negative, so there is no edit. "
+            "Write what to change in IP2PEncodeInstruction."
+        )
+
+
 def sigma_at(model: Any, noise_level: float) -> float:
     """The model's sigma at a share 0..1 of its noise levels."""
     sampling = model.get_model_object("model_sampling")

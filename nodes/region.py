@@ -14,13 +14,14 @@ from ..samplers.relevance import (
     drawn_to_edges,
     grown,
     is_global,
+    located,
     normalized,
     otsu_threshold,
     resized,
 )
 from .frame import CELL, Frame, as_rgb, to_original, to_working
 from .pictures import FRAME
-from .probing import probe
+from .probing import check_instruction, probe
 from .sampling import check_choice, guided_inputs
 
 logger = logging.getLogger(__name__)
@@ -147,13 +148,16 @@ class IP2PEditMask(io.ComfyNode):
         check_instruction(instruction, negative)
         found = probe(model, instruction, negative, source, seed, noise_level, draws)
         frame = source.get(FRAME) or plain_frame(found.relevance)
-        heat = found.relevance if method == "relevance" else found.attention
-        if heat is None:
+        if method == "relevance":
+            heat = located(found.relevance, found.attention)
+        elif found.attention is not None:
+            heat = normalized(found.attention)
+        else:
             raise ValueError(
                 "method: this model has no cross-attention to read the regions from. "
                 "Choose 'relevance'."
             )
-        whole = is_global(found.relevance)
+        whole = is_global(found.relevance, found.attention)
         heat = fine_heat(heat, frame, whole)
         masks = [
             torch.ones_like(one) if everywhere else region(one, threshold, grow, blur)
@@ -167,16 +171,6 @@ class IP2PEditMask(io.ComfyNode):
         return io.NodeOutput(mask, over_picture(shown, frame.original), ui=ui.PreviewText(report))
 
 
-def check_instruction(instruction: Any, negative: Any) -> None:
-    """ValueError where the two say the same, so that there is no edit to find."""
-    pairs = zip(instruction, negative, strict=False)
-    if len(instruction) == len(negative) and all(torch.equal(a[0], b[0]) for a, b in pairs):
-        raise ValueError(
-            "instruction: it is empty or says the same as the negative, so there is no edit to "
-            "find. Write what to change in IP2PEncodeInstruction."
-        )
-
-
 def plain_frame(relevance: Tensor) -> Frame:
     """The frame of a source that was encoded by another node: grey, of the working size."""
     batch, height, width = relevance.shape
@@ -185,12 +179,12 @@ def plain_frame(relevance: Tensor) -> Frame:
 
 
 def fine_heat(heat: Tensor, frame: Frame, whole: list[bool]) -> Tensor:
-    """Maps in latent cells [B, h, w] as maps of what the frame shows of the original, in 0..1.
+    """Maps in latent cells [B, h, w], 0..1, as maps of what the frame shows of the original.
 
     Drawn to the picture's edges, unless `whole` says that the edit has none.
     """
     size = frame.working_height, frame.working_width
-    coarse = resized(normalized(heat), size)
+    coarse = resized(heat, size)
     picture = to_working(as_rgb(frame.original), frame).float().cpu().movedim(-1, 1)
     # A batch of one picture and several instructions.
     picture = picture.expand(len(heat), -1, -1, -1)

@@ -2,11 +2,11 @@
 
 The relevance of a place is how far the prediction with the instruction differs there from the one
 without, after Mirzaei et al., "Watch Your Steps: Local Image and Scene Editing by Text
-Instructions", ECCV 2024, section 4. Four things differ from it, each for a measured gain: several
+Instructions", ECCV 2024, section 4. Five things differ from it, each for a measured gain: several
 noises of several levels are drawn; their mean is taken before the absolute value, which cancels
 what only the noise causes; the map is limited at a high quantile and not by quartiles, which cut
-off small regions; and it is drawn to the edges of the picture. Maps are [B, h, w], pictures
-[B, C, H, W] with values 0..1.
+off small regions; it counts where the picture reads the instruction, too; and it is drawn to the
+edges of the picture. Maps are [B, h, w], pictures [B, C, H, W] with values 0..1.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-# Where the quietest quarter of the picture answers with more than this share of the loudest part,
-# the edit is one of the whole picture. On ip2p-mini it is 0.10 at most for hair and clothes, and
-# 0.23 at least for the weather.
-GLOBAL_SHARE = 0.15
-
 QUIET, LOUD = 0.25, 0.97
+
+# Where the quietest quarter of the picture answers with more than this share of the loudest part,
+# the edit is one of the whole picture. Chosen on edits of ip2p-mini's training scenes, of which
+# both together call 41 of 43 edits of the whole picture rightly and 3 of 137 others wrongly;
+# relevance alone takes 51 others for such, mostly small ones (make-up, beards), which hardly stand
+# out from what the noise leaves.
+GLOBAL_RELEVANCE = 0.15
+GLOBAL_ATTENTION = 0.75
 
 # One and a half latent cells: as far as a map in latent cells may miss an edge of the picture.
 RADIUS = 12
@@ -50,10 +53,33 @@ def attention_map(query: Tensor, key: Tensor, heads: int) -> Tensor:
     return 1 - shares[..., ::77].sum(-1).mean(1)
 
 
-def is_global(relevance: Tensor) -> list[bool]:
-    """Whether the edit is one of the whole picture, for each relevance map of [B, h, w]."""
+def is_global(relevance: Tensor, attention: Tensor | None) -> list[bool]:
+    """Whether the edit is one of the whole picture, for each pair of maps.
+
+    relevance  see `relevance_map`, [B, h, w]
+    attention  see `attention_map`, [B, h', w']; None where the model has none, which leaves the
+               answer to the other
+    """
     quiet, loud = quantiles(relevance, QUIET, LOUD)
-    return (quiet > GLOBAL_SHARE * loud).flatten().tolist()
+    everywhere = quiet > GLOBAL_RELEVANCE * loud
+    if attention is not None:
+        quiet, loud = quantiles(attention, QUIET, LOUD)
+        everywhere &= quiet > GLOBAL_ATTENTION * loud
+    return everywhere.flatten().tolist()
+
+
+def located(relevance: Tensor, attention: Tensor | None) -> Tensor:
+    """Where the instruction moves the prediction and is read, [B, h, w] in 0..1.
+
+    relevance, attention  as for `is_global`
+
+    The geometric mean of both maps. On ip2p-mini's training scenes its overlap with the true region
+    is 0.61 at the threshold 0.5, that of relevance 0.54 and that of attention 0.54.
+    """
+    heat = normalized(relevance)
+    if attention is None:
+        return heat
+    return normalized((heat * normalized(resized(attention, heat.shape[-2:]))).sqrt())
 
 
 def normalized(heat: Tensor) -> Tensor:

@@ -90,6 +90,12 @@ def test_progress_counts_all_that_is_tried(loaded, monkeypatch):  # noqa: F811
     assert shown[0][2] is None and shown[-1][2][1].size == (48, 64)
 
 
+def test_an_empty_instruction_is_named(loaded):  # noqa: F811
+    given = inputs(loaded)
+    with pytest.raises(ValueError, match="instruction: it is empty or says the same as the neg"):
+        search(given | {"instruction": given["negative"]})
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -9,6 +9,7 @@ from instruct_pix2pix.nodes.grid import IP2PGuidanceGrid
 from instruct_pix2pix.nodes.sampling import IP2PKSampler
 from instruct_pix2pix.nodes.sheet import BLANK, Sheet
 from instruct_pix2pix.nodes.text import IP2PEncodeInstruction
+from instruct_pix2pix.samplers.control import Guidance
 
 from ..checkpoints.factory import tiny_checkpoint
 
@@ -71,6 +72,15 @@ def test_cells_are_the_single_edits_row_by_row(loaded, batch):
         torch.testing.assert_close(cell, images[6 * (batch - 1) + index], rtol=0, atol=1 / 255)
 
 
+def test_guidance_acts_in_every_cell(loaded):
+    given = inputs(loaded) | {"guidance": Guidance(rescale=0.7)}
+    images, _ = grid(loaded, given, "7.5, 12", "1.5")
+    for image, text in zip(images, (7.5, 12.0), strict=True):
+        scales = {"text_cfg": text, "image_cfg": 1.5, "denoise": 1.0, "numerics": "comfyui"}
+        latent = IP2PKSampler.execute(**(given | scales))[0]["samples"]
+        torch.testing.assert_close(image, loaded.vae.decode(latent)[0], rtol=0, atol=1e-4)
+
+
 def test_the_preview_grows(loaded, monkeypatch):
     shown = []
 
@@ -102,3 +112,9 @@ def test_the_preview_grows(loaded, monkeypatch):
 def test_bad_input_is_named(loaded, changes, message):
     with pytest.raises(ValueError, match=message):
         grid(loaded, inputs(loaded), **changes)
+
+
+def test_an_empty_instruction_is_named(loaded):
+    given = inputs(loaded)
+    with pytest.raises(ValueError, match="instruction: it is empty or says the same as the neg"):
+        grid(loaded, given | {"instruction": given["negative"]})

@@ -1,8 +1,16 @@
 """Schedules, regions and limits of the two scales, in real sampling."""
 
+import comfy.samplers
 import pytest
 import torch
+from comfy_extras.nodes_custom_sampler import (
+    BasicScheduler,
+    KSamplerSelect,
+    RandomNoise,
+    SamplerCustomAdvanced,
+)
 from instruct_pix2pix.nodes.guidance import IP2PGuidance
+from instruct_pix2pix.nodes.sampling import IP2PGuider
 
 # The model and the graphs of the sampler tests.
 from ..samplers.conftest import graph, model  # noqa: F401
@@ -35,12 +43,45 @@ def half_region():
     return region
 
 
-@pytest.mark.parametrize("sampler_name", ["euler", "dpmpp_2m", "euler_ancestral_cfg_pp", "heun"])
-@pytest.mark.parametrize("batch", [1, 3])
-def test_the_defaults_change_nothing(model, graph, sampler_name, batch):  # noqa: F811
-    source = graph.source(batch)
+def through_the_guider(model, graph, source, wired):  # noqa: F811
+    """IP2PGuider in core's SamplerCustomAdvanced."""
+    conds = graph.instruction, graph.negative
+    guider = IP2PGuider.execute(model, *conds, source, 7.5, 1.5, wired)[0]
+    return SamplerCustomAdvanced.execute(
+        RandomNoise.execute(5)[0],
+        guider,
+        KSamplerSelect.execute("euler_ancestral")[0],
+        BasicScheduler.execute(model, "normal", 3, 1.0)[0],
+        {"samples": torch.zeros_like(source["samples"])},
+    )[0]["samples"]
+
+
+@pytest.mark.parametrize("sampler_name", comfy.samplers.SAMPLER_NAMES)
+def test_the_defaults_change_nothing_with_any_sampler(model, graph, sampler_name):  # noqa: F811
+    source = graph.source(2)
     wired = graph.edit(model, source, sampler_name=sampler_name, guidance=guidance())
     assert torch.equal(wired, graph.edit(model, source, sampler_name=sampler_name))
+
+
+def test_the_defaults_change_nothing_in_the_guider(model, graph):  # noqa: F811
+    source = graph.source(3)
+    wired = through_the_guider(model, graph, source, guidance())
+    assert torch.equal(wired, through_the_guider(model, graph, source, None))
+    changed = through_the_guider(model, graph, source, guidance(text_curve="linear"))
+    assert torch.equal(wired, changed), "a curve that ends at factor 1 is none"
+    cut = through_the_guider(model, graph, source, guidance(text_end=0.5))
+    assert not torch.equal(wired, cut)
+
+
+@pytest.mark.parametrize("sampler_name", comfy.samplers.SAMPLER_NAMES)
+def test_constant_maps_are_scalars_with_any_sampler(model, graph, sampler_name):  # noqa: F811
+    """All of the picture outside, at 0.5 and 2: the scales 4 and 3 of another edit."""
+    source = graph.source()
+    changed = guidance(region=torch.zeros(1, 20, 30), text_outside=0.5, image_outside=2.0)
+    mapped = graph.edit(model, source, 8.0, 1.5, sampler_name, guidance=changed)
+    plain = graph.edit(model, source, 4.0, 3.0, sampler_name)
+    # Those that do plain CFG in between, to replace it, are told of 8 as the scale.
+    torch.testing.assert_close(mapped, plain, rtol=1e-4, atol=1e-4)
 
 
 def test_a_white_region_changes_nothing_to_the_bit(model, graph):  # noqa: F811
@@ -53,6 +94,33 @@ def test_a_black_region_is_another_pair_of_scales(model, graph):  # noqa: F811
     changed = guidance(region=torch.zeros(1, 64, 64), text_outside=0.5, image_outside=2.0)
     wired = graph.edit(model, graph.source(), 8.0, 1.5, guidance=changed)
     assert torch.equal(wired, graph.edit(model, graph.source(), 4.0, 3.0))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (64, 64), (300, 17)])
+def test_a_region_of_any_size_covers_the_picture(model, graph, size):  # noqa: F811
+    grey = torch.full((1, *size), 0.5)
+    changed = guidance(region=grey, text_outside=0.0)
+    wired = graph.edit(model, graph.source(), 8.0, 1.5, guidance=changed)
+    torch.testing.assert_close(wired, graph.edit(model, graph.source(), 4.0, 1.5))
+
+
+def test_a_region_of_one_pixel_acts_by_its_area(model, graph):  # noqa: F811
+    one, cell = torch.zeros(1, 64, 64), torch.zeros(1, 8, 8)
+    one[0, 27, 42] = 1
+    cell[0, 3, 5] = 1 / 64
+    edits = [
+        graph.edit(model, graph.source(), guidance=guidance(region=region, text_outside=0.0))
+        for region in (one, cell)
+    ]
+    assert torch.equal(*edits)
+    assert not torch.equal(edits[0], graph.edit(model, graph.source(), 0.0))
+
+
+def test_a_black_region_is_said_to_be_one(caplog):
+    output = IP2PGuidance.execute(**(DEFAULTS | {"region": torch.zeros(1, 8, 8)}))
+    assert "The region is all black, so text_outside and image_outside hold" in caplog.text
+    assert output.ui.as_dict()["text"][0].startswith("The region is all black")
+    assert IP2PGuidance.execute(**(DEFAULTS | {"region": half_region()})).ui is None
 
 
 def test_a_region_steers_its_own_half(model, graph):  # noqa: F811
@@ -113,6 +181,7 @@ def test_rescale_and_projection_change_the_edit(model, graph):  # noqa: F811
         ({"image_curve": "wavy"}, "image_curve: got 'wavy'; choose one of constant"),
         ({"rescale_space": "x"}, "rescale_space: got 'x'"),
         ({"region": torch.ones(8, 8)}, r"region: expected .* got \(8, 8\)"),
+        ({"region": torch.ones(1, 0, 8)}, r"region: expected .* got \(1, 0, 8\)"),
     ],
 )
 def test_bad_settings_are_named(changes, message):

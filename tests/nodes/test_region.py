@@ -130,6 +130,37 @@ def test_the_same_seed_finds_the_same_and_nothing_is_changed(model, graph, metho
     assert 0 <= heat.min() and heat.max() <= 1
 
 
+@pytest.mark.parametrize("method", ["relevance", "attention"])
+@pytest.mark.parametrize("draws", [1, 5])
+def test_a_mask_costs_two_evaluations_a_draw_in_one_batch(model, graph, method, draws):  # noqa: F811
+    batches = []
+
+    def wrapper(apply_model, args):
+        batches.append(len(args["input"]))
+        return apply_model(args["input"], args["timestep"], **args["c"])
+
+    patched = model.clone()
+    patched.set_model_unet_function_wrapper(wrapper)
+    tiny(patched, graph, method=method, draws=draws)
+    assert batches == [2] * draws
+
+
+def test_a_mask_of_one_pixel_edits_one_pixel(mini):
+    """The smallest mask there is, through the nodes that take one."""
+    picture = tensor(SAMPLES["portrait - suit"], 128)
+    one = torch.zeros(1, 128, 128)
+    one[0, 60, 70] = 1
+    source, frame = encode(mini, picture, mask=one)
+    assert source["noise_mask"].any()
+    found, _ = find(mini, "make his hair red", source).args
+    assert found.shape == (1, 128, 128)
+    (restored,) = IP2PRestore.execute(1 - picture, frame, 0, "off", one).args
+    assert torch.equal(restored[one == 0], picture[one == 0])
+    assert torch.equal(restored[one == 1], 1 - picture[one == 1])
+    with pytest.raises(ValueError, match="mask: it is white in 1 x 1 pixels at most, so there is"):
+        encode(mini, picture, fit="around mask", mask=one, margin=8)
+
+
 def test_a_lower_threshold_and_growing_enlarge_the_mask(mini):
     source, _ = encode(mini, tensor(SAMPLES["portrait - suit"], 256))
     sizes = [

@@ -12,6 +12,7 @@ from instruct_pix2pix.samplers.relevance import (
     drawn_to_edges,
     grown,
     is_global,
+    located,
     normalized,
     otsu_threshold,
     relevance_map,
@@ -47,11 +48,43 @@ def test_attention_is_what_the_start_tokens_do_not_get():
     assert torch.allclose(attention_map(query, key, 4), expected, atol=1e-6)
 
 
+def bright_top(share, size=16):
+    """A map whose upper quarter is 1 and whose rest is `share`."""
+    heat = torch.full((1, size, size), share)
+    heat[:, : size // 4] = 1
+    return heat
+
+
 @given(st.floats(1e-6, 1e6), st.floats(0, 1))
 def test_whether_an_edit_is_global_does_not_depend_on_its_strength(strength, share):
-    heat = torch.full((1, 16, 16), share)
-    heat[:, :4] = 1
-    assert is_global(heat * strength) == is_global(heat) == [share > 0.15 + 1e-6]
+    heat = bright_top(share)
+    assert is_global(heat * strength, None) == is_global(heat, None) == [share > 0.15 + 1e-6]
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_an_edit_is_global_where_all_of_the_picture_answers_and_reads(answers, reads):
+    both = is_global(bright_top(answers), bright_top(reads, size=8))
+    assert both == [answers > 0.15 + 1e-6 and reads > 0.75 + 1e-6]
+
+
+def test_each_picture_of_a_batch_is_global_or_not_on_its_own():
+    relevance = torch.cat([bright_top(0.9), bright_top(0.1), bright_top(0.9)])
+    attention = torch.cat([bright_top(0.9, 8), bright_top(0.9, 8), bright_top(0.1, 8)])
+    assert is_global(relevance, attention) == [True, False, False]
+
+
+def test_what_is_located_is_the_geometric_mean_of_both_maps():
+    relevance, attention = noise(2, 8, 8), 0.3 + noise(2, 8, 8, seed=1)
+    product = (normalized(relevance) * normalized(attention)).sqrt()
+    assert torch.equal(located(relevance, attention), normalized(product))
+    assert torch.equal(located(relevance, None), normalized(relevance))
+    # At its own size: attention is coarser.
+    coarse = located(relevance, attention[:, ::2, ::2])
+    assert coarse.shape == (2, 8, 8) and 0 <= coarse.min() and coarse.max() == 1
+
+
+def test_only_one_map_that_answers_locates_nothing():
+    assert (located(torch.ones(1, 8, 8), noise(1, 4, 4)) == 0).all()
 
 
 def test_normalized_runs_from_the_least_to_the_loud_quantile():
