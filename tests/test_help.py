@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from comfy_api.latest import io
 from instruct_pix2pix.tests.test_locales import NOT_OURS, nodes, read
+from PIL import Image
 
 DOCS = Path(__file__).parents[1] / "nodes" / "web" / "docs"
 SCHEMAS = {schema.node_id: schema for schema in (node.define_schema() for node in nodes())}
@@ -65,6 +66,10 @@ def sections_of(page: Path) -> dict[str, str]:
     return dict(zip(["", *parts[1::2]], map(str.strip, parts[::2]), strict=True))
 
 
+def pictures_of(page: Path) -> list[str]:
+    return re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+
+
 def test_there_is_a_page_for_every_node_and_no_other() -> None:
     wanted = {path for _, _, path in PAGES}
     found = set(DOCS.rglob("*.md"))
@@ -101,3 +106,18 @@ def test_links_and_tables_of_a_page_are_whole(node_id: str, language: str, page:
     for before, line in zip(lines, lines[1:], strict=False):
         if before.startswith("|") and line.startswith("|"):
             assert before.count("|") == line.count("|"), f"another number of columns: {line}"
+
+
+@pytest.mark.parametrize("node_id", SCHEMAS)
+def test_both_languages_show_the_same_small_pictures(node_id: str) -> None:
+    shown = pictures_of(DOCS / f"{node_id}.md")
+    assert shown and shown == pictures_of(DOCS / node_id / "zh.md")
+    for name in shown:
+        with Image.open(DOCS / name) as picture:
+            assert picture.format == "JPEG" and picture.width <= 768
+        assert (DOCS / name).stat().st_size < 40_000
+
+
+def test_every_picture_is_shown() -> None:
+    shown = {name for node_id in SCHEMAS for name in pictures_of(DOCS / f"{node_id}.md")}
+    assert {f"images/{path.name}" for path in (DOCS / "images").iterdir()} == shown

@@ -1,0 +1,278 @@
+"""The pictures of the help pages, made by running the pack: python docs/help_pictures.py
+
+Each of SHEETS is a row of labelled pictures in nodes/web/docs/images/, which both languages show.
+Names of sheets may follow the command, to make these only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from instruct_pix2pix.headless.client import Client, connect
+from instruct_pix2pix.headless.workflow import load_prompt, node
+from PIL import Image, ImageDraw, ImageFont
+
+ROOT = Path(__file__).resolve().parents[1]
+IMAGES = ROOT / "nodes" / "web" / "docs" / "images"
+SIDE, GAP, LABEL = 184, 6, 24
+WHOLE = 560
+
+HAIR, WEATHER, REGION = "hair-color", "weather", "edit-only-a-region"
+FOUND, DRESS, SAMPLED = (
+    "edit-only-what-was-asked",
+    "virtual-try-on",
+    "advanced-any-sampler-and-sigmas",
+)
+TURNS, TUNED, GRID = "edit-in-turns", "auto-tune-the-two-scales", "guidance-grid"
+
+
+class Cell(NamedTuple):
+    """A picture that a workflow makes.
+
+    workflow  a name in workflows/api, whose nodes have the same ids: 1 Model, 2 Source, 3 Encode
+              source, 4 Instruction, 5 Sampler, 6 Decode, 7 Restore
+    changes   "id.input": value, or "id": a node more
+    shows     the title of the node whose picture it is, and which of them
+    """
+
+    label: str
+    workflow: str
+    changes: dict[str, Any] = {}
+    shows: str = "Result"
+    index: int = 0
+
+
+def source(workflow: str, **changes: Any) -> Cell:
+    return Cell("source", workflow, changes, "Before")
+
+
+def asked(workflow: str, *instructions: str) -> list[Cell]:
+    """The source, then one edit for each wording."""
+    edits = [Cell(said, workflow, {"4.instruction": said}) for said in instructions]
+    return [source(workflow), *edits]
+
+
+def guided(label: str, **inputs: Any) -> Cell:
+    """An edit with scales that are too strong, and IP2PGuidance."""
+    strong = {"5.text_cfg": 20.0}
+    if not inputs:
+        return Cell(label, HAIR, strong)
+    guidance = {"20": node("Guidance", "IP2PGuidance", **NEUTRAL | inputs), "5.guidance": ["20", 0]}
+    return Cell(label, HAIR, strong | guidance)
+
+
+NEUTRAL = {
+    **{
+        f"{part}_{place}": at
+        for part in ("text", "image")
+        for place, at in (("start", 0.0), ("end", 1.0))
+    },
+    **{
+        f"{part}_{name}": value
+        for part in ("text", "image")
+        for name, value in (("curve", "constant"), ("final", 1.0), ("outside", 1.0))
+    },
+    **{"rescale": 0.0, "rescale_space": "eps", "apg_eta": 1.0, "apg_norm": 0.0},
+}
+# A picture as upright as a phone's: the middle of the square sample.
+UPRIGHT = {
+    "20": node("Upright", "ImageCrop", image=["2", 0], width=384, height=512, x=64, y=0),
+    "3.image": ["20", 0],
+    "9": node("Before", "PreviewImage", images=["20", 0]),
+}
+UNMASKED = {"3.mask": None, "7.mask": None}
+
+
+def scene(name: str, shows: str = "Before") -> Cell:
+    mask = {"10": node("Mask", "MaskPreview", mask=["2", 1])}
+    label = "mask" if shows == "Mask" else name
+    return Cell(label, HAIR, {"2.scene": name} | mask, shows)
+
+
+SHEETS: dict[str, list[Cell]] = {
+    "IP2PLoadCheckpoint-1": [
+        *asked(HAIR, "make her hair blue"),
+        *asked(WEATHER, "make it snow"),
+    ],
+    "IP2PEncodeSource-1": [
+        Cell("source, 384 x 512", HAIR, UPRIGHT, "Before"),
+        Cell("result, 384 x 512", HAIR, UPRIGHT),
+    ],
+    "IP2PEncodeSource-2": [
+        source(REGION),
+        Cell("mask", REGION, {}, "Mask"),
+        Cell("with the mask", REGION),
+        Cell("without", REGION, UNMASKED),
+    ],
+    "IP2PEncodeInstruction-1": asked(WEATHER, "make it snow", "make it rain", "make it foggy"),
+    "IP2PEncodeInstruction-2": asked(
+        HAIR, "make her hair blue", "give her blue hair", "hair color: blue"
+    ),
+    "IP2PKSampler-1": [
+        source(HAIR),
+        *(Cell(f"seed {seed}", HAIR, {"5.seed": seed}) for seed in (0, 1, 2)),
+    ],
+    "IP2PKSampler-2": [
+        Cell("text_cfg 0.3", HAIR, {"5.text_cfg": 0.3}),
+        Cell("text_cfg 4", HAIR),
+        Cell("text_cfg 30", HAIR, {"5.text_cfg": 30.0}),
+        Cell("image_cfg 6", HAIR, {"5.image_cfg": 6.0}),
+    ],
+    "IP2PGuider-1": [
+        source(SAMPLED),
+        *(
+            Cell(name, SAMPLED, {"11.sampler_name": name})
+            for name in ("dpmpp_2m", "euler", "dpmpp_2m_sde")
+        ),
+    ],
+    "IP2PGuidance-1": [
+        guided("text_cfg 20"),
+        guided("rescale 0.7, v", rescale=0.7, rescale_space="v"),
+        guided("apg_eta 0", apg_eta=0.0),
+    ],
+    "IP2PGuidance-2": [
+        source(HAIR),
+        Cell("image_cfg 1.2 all along", HAIR),
+        Cell(
+            "image_end 0.5",
+            HAIR,
+            {
+                "20": node("Guidance", "IP2PGuidance", **NEUTRAL | {"image_end": 0.5}),
+                "5.guidance": ["20", 0],
+            },
+        ),
+    ],
+    "IP2PEditMask-1": [
+        source(FOUND),
+        Cell("heat", FOUND, {}, "Where the model looks"),
+        Cell("edit in the region", FOUND),
+        Cell("without a mask", HAIR, {"4.instruction": "make her hair pink"}),
+    ],
+    "IP2PGuidanceGrid-1": [Cell("", GRID)],
+    "IP2PAutoGuidance-1": [
+        source(TUNED),
+        Cell("found", TUNED),
+        Cell(
+            "text 2, image 2",
+            WEATHER,
+            {"4.instruction": "make it snow", "5.text_cfg": 2.0, "5.image_cfg": 2.0},
+        ),
+        Cell(
+            "text 14, image 1",
+            WEATHER,
+            {"4.instruction": "make it snow", "5.text_cfg": 14.0, "5.image_cfg": 1.0},
+        ),
+    ],
+    "IP2PEditChain-1": [
+        source(TURNS),
+        *(Cell(f"turn {turn}", TURNS, {}, "Result", turn - 1) for turn in (1, 2, 3)),
+    ],
+    "IP2PRestore-1": [
+        Cell("no mask", REGION, UNMASKED),
+        Cell("mask, feather 0", REGION, {"7.feather": 0}),
+        Cell("mask, feather 24", REGION, {"7.feather": 24}),
+    ],
+    "IP2PRestore-2": [
+        source(WEATHER),
+        Cell("match_color off", WEATHER),
+        Cell("match_color mean-std", WEATHER, {"7.match_color": "mean-std"}),
+    ],
+    "IP2PPreset-1": [
+        source(DRESS),
+        *(
+            Cell(
+                f"{preset}: {value}",
+                DRESS,
+                {
+                    "20": node("Preset", "IP2PPreset", preset=preset, value=value, subject="her"),
+                    "4.instruction": ["20", 0],
+                },
+            )
+            for preset, value in (
+                ("clothes", "a red dress"),
+                ("hair color", "blue"),
+                ("background", "a forest"),
+            )
+        ),
+    ],
+    "IP2PSampleImage-1": [
+        scene("portrait - long brown hair"),
+        scene("portrait - long brown hair", "Mask"),
+        scene("landscape - summer lake"),
+        scene("object - vase"),
+    ],
+    "IP2PSampleImage-2": [
+        *asked(HAIR, "make her hair blue"),
+        source(WEATHER),
+        Cell(
+            "sunny to cloudy",
+            WEATHER,
+            {"4.instruction": "change the weather from sunny to cloudy"},
+        ),
+    ],
+}
+
+
+async def run(client: Client, cell: Cell, folder: Path) -> dict[str, list[Path]]:
+    """The pictures of a cell's workflow, by the titles of the nodes that show them."""
+    prompt = copy.deepcopy(load_prompt(ROOT / "workflows" / "api" / f"{cell.workflow}.json"))
+    prompt.setdefault("9", node("Before", "PreviewImage", images=["2", 0]))
+    for where, value in cell.changes.items():
+        key, _, name = where.partition(".")
+        if not name:
+            prompt[key] = value
+        elif value is None:
+            del prompt[key]["inputs"][name]
+        else:
+            prompt[key]["inputs"][name] = value
+    done = await client.run(prompt)
+    shown: dict[str, list[Path]] = {}
+    for number, made in enumerate(done.outputs):
+        path = folder / f"{len(list(folder.iterdir()))}-{number}.png"
+        await client.save(made.file, path)
+        shown.setdefault(made.title, []).append(path)
+    return shown
+
+
+def sheet(cells: list[Cell], files: list[Path]) -> Image.Image:
+    """The pictures in a row, with their labels below. One without a label is shown whole."""
+    opened = [Image.open(file).convert("RGB") for file in files]
+    if not cells[0].label:
+        opened[0].thumbnail((WHOLE, WHOLE), Image.Resampling.LANCZOS)
+        return opened[0]
+    heights = [SIDE * picture.height // picture.width for picture in opened]
+    size = (len(cells) * (SIDE + GAP) - GAP, max(heights) + LABEL)
+    made = Image.new("RGB", size, "white")
+    draw, font = ImageDraw.Draw(made), ImageFont.load_default(size=13)
+    for number, (cell, picture, height) in enumerate(zip(cells, opened, heights, strict=True)):
+        x = number * (SIDE + GAP)
+        made.paste(picture.resize((SIDE, height), Image.Resampling.LANCZOS), (x, 0))
+        draw.text((x + SIDE / 2, height + LABEL / 2), cell.label, "black", font, anchor="mm")
+    return made
+
+
+async def make(names: list[str]) -> None:
+    IMAGES.mkdir(exist_ok=True)
+    known: dict[str, dict[str, list[Path]]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        async with connect() as client:
+            await client.ready()
+            for name in names:
+                files = []
+                for cell in SHEETS[name]:
+                    key = json.dumps([cell.workflow, cell.changes])
+                    if key not in known:
+                        known[key] = await run(client, cell, Path(folder))
+                    files.append(known[key][cell.shows][cell.index])
+                made = sheet(SHEETS[name], files)
+                made.save(IMAGES / f"{name}.jpg", quality=85, optimize=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(make(sys.argv[1:] or list(SHEETS)))
