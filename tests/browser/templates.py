@@ -38,9 +38,16 @@ SIZES = {
     "LoadImage": PICTURE,
     "MaskPreview": PICTURE,
     "IP2PEncodeInstruction": (400, 210),
-    "MarkdownNote": (400, 220),
+    "IP2PLoadCheckpoint": (400, 0),
+    "ControlNetLoader": (400, 0),
 }
 COLUMN, TITLE, GAP = 340, 30, 30
+# A node that samples grows by this much, over those below, to show its live preview.
+PREVIEW = 220
+SAMPLING = {
+    *("IP2PKSampler", "IP2PGuidanceGrid", "IP2PAutoGuidance", "IP2PEditChain"),
+    "SamplerCustomAdvanced",
+}
 
 # Opens a prompt, takes node 0 for the note, and gives each node its place.
 LOAD = """async ([prompt, note, properties]) => {
@@ -97,11 +104,19 @@ def arranged(page: Page, prompt: dict[str, Any], layout: Layout) -> dict[str, An
     sizes: dict[int, tuple[float, float]] = {}
     for key, kind, needed in made:
         width, height = SIZES.get(kind, (COLUMN, 0))
-        sizes[NOTE if key == note else key] = (width, max(height, needed))
+        sizes[key] = (width, max(height, needed + PREVIEW * (kind in SAMPLING)))
+    del sizes[note]
+    sizes[NOTE] = (400, note_height(layout.note))
     boxes, groups = placed(layout, sizes)
     boxes[note] = boxes.pop(NOTE)
     saved: dict[str, Any] = json.loads(page.evaluate(SAVE, [boxes, groups]))
     return saved
+
+
+def note_height(note: str) -> float:
+    """Room for Markdown in a note as wide as 400: 60 letters a line, and a line between blocks."""
+    lines = sum(len(line) // 60 + 1 for line in note.splitlines())
+    return max(220, 40 + 13 * lines)
 
 
 def stable_id(name: str) -> str:

@@ -177,10 +177,10 @@ def test_no_node_covers_another_or_leaves_its_group():
 
 
 def test_the_template_browser_shows_ours_with_pictures_and_opens_one(page, errors):
-    page.set_viewport_size({"width": WINDOW["width"], "height": 2500})  # pictures in view only load
     page.locator(".templates-tab-button").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_text("instruct-pix2pix").first.click()
+    page.set_viewport_size({"width": WINDOW["width"], "height": 2400})  # only what is seen loads
     for title in LAYOUTS:
         card = dialog.get_by_test_id(f"template-workflow-{title}")
         card.get_by_text(title, exact=True).first.wait_for()
@@ -198,7 +198,9 @@ def test_the_template_browser_shows_ours_with_pictures_and_opens_one(page, error
 
 
 def test_run_shows_progress_previews_and_the_result(page, errors):
+    heights = "() => app.graph.nodes.map((node) => [node.title, node.size[1]])"
     open_workflow(page, saved(WEATHER))
+    opened = page.evaluate(heights)
     page.evaluate("""() => {
         window.heard = {progress: 0, preview: 0, shown: []}
         const sampler = app.graph.nodes.find((node) => node.title === "Sampler")
@@ -218,6 +220,7 @@ def test_run_shows_progress_previews_and_the_result(page, errors):
     assert heard["progress"] >= 20 and heard["preview"] >= 1
     # The bar and the picture on the sampler itself, while it runs.
     assert any(progress and width == 512 for progress, width in heard["shown"])
+    assert page.evaluate(heights) == opened  # no picture made its node grow over another
     assert errors == []
 
 
