@@ -10,7 +10,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, BinaryIO, NoReturn
 
 import aiohttp
@@ -175,15 +175,19 @@ class Server:
         """Open the socket and iterate over what it says; nonsense is passed over."""
         url = self.url / "ws"
         try:
-            async with self._session.ws_connect(
+            socket = await self._session.ws_connect(
                 url.with_scheme("wss" if url.scheme == "https" else "ws"),
                 params={"clientId": client_id},
                 max_msg_size=MAX_MESSAGE,
                 heartbeat=30,
-            ) as socket:
+            )
+            try:
                 flags = {"supports_preview_metadata": True}
                 await socket.send_json({"type": "feature_flags", "data": flags})
                 yield _messages(socket)
+            finally:
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(socket.close(), 1)  # a server may talk on for ever
         except aiohttp.WSServerHandshakeError as error:
             if error.status in (401, 403):
                 raise AccessDenied(f"{url} refuses the socket (HTTP {error.status})") from None
@@ -284,6 +288,7 @@ async def _messages(socket: aiohttp.ClientWebSocketResponse) -> AsyncIterator[Ev
             parsed = parse_preview(message.data) if isinstance(message.data, bytes) else None
         if parsed is not None:
             yield parsed
+        await asyncio.sleep(0)  # a server that never stops talking must not stop all else
 
 
 async def _refuse_redirect(

@@ -33,4 +33,4 @@ def ip2p(*arguments, **options):
 
 def finished(process):
     out, err = process.communicate(timeout=600)
-    return process.returncode, out + err
+    return process.returncode, out + (err or "")

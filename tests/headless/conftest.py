@@ -5,11 +5,13 @@ import json
 
 import numpy as np
 import pytest
+from instruct_pix2pix.headless import client
 from instruct_pix2pix.headless.server import PrivateServer
 from instruct_pix2pix.tests.checkpoints.factory import tiny_checkpoint
 from PIL import Image
 
 from .command import started
+from .stand_in import StandIn, serve
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +48,12 @@ def picture(tmp_path):
     path = tmp_path / "photo.png"
     Image.fromarray(pixels).save(path)
     return path
+
+
+@pytest.fixture
+def hostile(monkeypatch):
+    """call(use, **options): run `use(client)` against a stand-in whose answers are at `.state`."""
+    monkeypatch.setattr(client, "POLL", 0.01)
+    call, end = serve(StandIn())
+    yield call
+    end()

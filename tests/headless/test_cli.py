@@ -1,16 +1,13 @@
 """The command line against a real ComfyUI: what it writes, prints and ends with."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from instruct_pix2pix.headless.client import edit
 from instruct_pix2pix.headless.demo import SLUGS
 from instruct_pix2pix.headless.doctor import traps
-from instruct_pix2pix.headless.workflow import load_prompt, node, patched
+from instruct_pix2pix.headless.workflow import load_prompt, node
 from PIL import Image
 
 from .command import ROOT, finished, ip2p
@@ -18,27 +15,6 @@ from .command import ROOT, finished, ip2p
 WORKFLOWS = ROOT / "workflows" / "api"
 API = [WORKFLOWS / f"{slug}.json" for slug in SLUGS]
 TINY = ("--checkpoint", "tiny.safetensors", "--steps", 1)
-# The README's script: plain HTTP with the standard library.
-SCRIPT = """
-import json, sys, time, urllib.parse, urllib.request
-
-server, workflow = sys.argv[1:3]
-prompt = json.load(open(workflow))
-
-def ask(path, body=None):
-    data = json.dumps(body).encode() if body else None
-    with urllib.request.urlopen(server + path, data) as answer:
-        return answer.read()
-
-job = json.loads(ask("/prompt", {"prompt": prompt}))["prompt_id"]
-while not (done := json.loads(ask("/history/" + job))):
-    time.sleep(0.5)
-for output in done[job]["outputs"].values():
-    for image in output["images"]:
-        picture = ask("/view?" + urllib.parse.urlencode(image))
-        open(image["filename"], "wb").write(picture)
-        print(image["filename"])
-"""
 
 
 def test_an_edit_is_saved_at_the_pictures_size_with_its_prompt(comfyui, picture, tmp_path):
@@ -103,29 +79,6 @@ def test_every_api_workflow_runs_with_a_picture_of_ones_own(comfyui, workflow, p
     )
     assert code == 0, said
     assert Image.open(tmp_path / f"{workflow.stem}-result.png").size == (48, 40)
-
-
-def test_an_api_workflow_runs_by_a_short_script_and_by_comfy_cli(comfyui, tmp_path):
-    prompt = load_prompt(WORKFLOWS / "weather.json")
-    quick = patched(prompt, {"Model.checkpoint": "tiny.safetensors", "Sampler.steps": 1})
-    (tmp_path / "quick.json").write_text(json.dumps(quick))
-    command = [sys.executable, "-c", SCRIPT, comfyui.url, "quick.json"]
-    made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert made.returncode == 0, made.stderr
-    assert Image.open(tmp_path / made.stdout.strip()).size == (512, 512)
-
-    made = subprocess.run(
-        [
-            *(str(Path(sys.executable).with_name("comfy")), "--skip-prompt", "run", "--wait"),
-            *("--workflow", str(tmp_path / "quick.json"), "--timeout", "120"),
-            *("--host", "127.0.0.1", "--port", str(comfyui.port)),
-        ],
-        env={"HOME": str(tmp_path), "DO_NOT_TRACK": "1", "COMFY_NO_UPDATE_CHECK": "1"},
-        capture_output=True,
-        text=True,
-        timeout=180,
-    )
-    assert made.returncode == 0, made.stdout + made.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,77 @@
+"""Every prompt in workflows/api/ runs by `ip2p run`, by comfy-cli, and by the README's script."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from instruct_pix2pix.headless.workflow import MINI, load_prompt
+from PIL import Image
+
+from .command import ROOT, finished, ip2p
+
+PROMPTS = {path.stem: load_prompt(path) for path in (ROOT / "workflows" / "api").glob("*.json")}
+OFFLINE = sorted(name for name, prompt in PROMPTS.items() if MINI in json.dumps(prompt))
+SCRIPT = next(
+    block
+    for block in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    if "urllib.request" in block
+)
+COMFY = Path(sys.executable).with_name("comfy")
+
+
+def test_the_readmes_script_is_short_and_needs_nothing_installed():
+    assert len([line for line in SCRIPT.splitlines() if line.strip()]) <= 20
+    for name in re.match("import (.*)", SCRIPT)[1].split(", "):
+        assert name.split(".")[0] in sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("name", OFFLINE)
+def test_a_prompt_runs_in_each_of_three_ways(comfyui, tmp_path, name):
+    """All three are queued at once; the server has the same pictures for all."""
+    prompt = PROMPTS[name]
+    for node in prompt.values():
+        if "steps" in node["inputs"]:
+            node["inputs"]["steps"] = 2  # the pictures themselves are the templates' concern
+    path = tmp_path / f"{name}.json"
+    path.write_text(json.dumps(prompt))
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "script").mkdir()
+    ours = ip2p("run", path, "-o", tmp_path / "ours", "--server", comfyui.url, "--json")
+    script = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, comfyui.url, path],
+        cwd=tmp_path / "script",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    comfy = subprocess.Popen(
+        [
+            *(COMFY, "--skip-prompt", "run", "--workflow", path, "--wait", "--timeout", "600"),
+            *("--host", "127.0.0.1", "--port", str(comfyui.port)),
+        ],
+        env={"HOME": str(tmp_path), "DO_NOT_TRACK": "1", "COMFY_NO_UPDATE_CHECK": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    code, said = finished(ours)
+    assert code == 0, said
+    files = [Path(file) for file in json.loads(said)["outputs"]]
+    code, said = finished(script)
+    assert code == 0, said
+    by_script = {(tmp_path / "script" / file).read_bytes() for file in said.split()}
+    assert files and {file.read_bytes() for file in files} <= by_script
+    assert all(min(Image.open(file).size) >= 128 for file in files)
+    code, said = finished(comfy)
+    assert code == 0, said
+
+
+def test_the_prompt_for_a_photo_and_a_checkpoint_runs_with_them(comfyui, picture, tmp_path):
+    path = ROOT / "workflows" / "api" / "your-photo-your-checkpoint.json"
+    own = ("--set", "Model.checkpoint=tiny.safetensors", "--image", f"Source={picture}")
+    code, said = finished(ip2p("run", path, *own, "-o", tmp_path, "--server", comfyui.url))
+    assert code == 0, said
+    assert Image.open(tmp_path / f"{path.stem}-result.png").size == (48, 40)
