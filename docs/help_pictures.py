@@ -133,8 +133,8 @@ SHEETS: dict[str, list[Cell]] = {
     ],
     "IP2PGuidance-1": [
         guided("text_cfg 20"),
+        guided("rescale 0.7, eps", rescale=0.7),
         guided("rescale 0.7, v", rescale=0.7, rescale_space="v"),
-        guided("apg_eta 0", apg_eta=0.0),
     ],
     "IP2PGuidance-2": [
         source(HAIR),
