@@ -237,9 +237,9 @@ def spread_edits(count: int) -> list[Edit]:
 
 
 def main(
-    edits: Annotated[int, typer.Option(help="Over all families.")] = 30,
-    chain_count: Annotated[int, typer.Option("--chains", help=f"Of {TURNS} edits.")] = 8,
-    strong: Annotated[int, typer.Option(help="Edits with strong text_cfg.")] = 15,
+    edits: Annotated[int, typer.Option(help="Over all families.")] = 15,
+    chain_count: Annotated[int, typer.Option("--chains", help=f"Of {TURNS} edits.")] = 5,
+    strong: Annotated[int, typer.Option(help="Edits with strong text_cfg.")] = 8,
     steps: int = 20,
     checkpoint: Path = BUILT_IN,
     output: Path = RESULT,

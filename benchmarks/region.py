@@ -7,8 +7,8 @@ On held-out scenes in held-out words. We draw the scenes, so the true region of 
 the pixels in which the drawings of its source and its target differ. Three edits have the same
 seed and the same steps: the plain one; the region-exact one, which takes the mask of IP2PEditMask
 with room to grow, encodes, samples and restores with it; and one that samples with the mask as the
-region of IP2PGuidance (text_outside 0) and is restored with it. All edits of a family are one
-batch, as they would be in a graph with a batch of pictures.
+region of IP2PGuidance (a text_cfg of 1 outside) and is restored with it. All edits of a family are
+one batch, as they would be in a graph with a batch of pictures.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Bench:
             for method in METHODS
         }
         mask = grown(masks["relevance"], self.grow)
-        region = Guidance(text=Schedule(outside=0.0), region=mask)
+        region = Guidance(text=Schedule(outside=1 / self.scales[0]), region=mask)
         results = dict(
             zip(
                 WAYS,
@@ -220,9 +220,9 @@ def main(
         *table(REGION_HEAD, groups, regions_line),
         "",
         f"The same edit plain, within the mask grown by {grow} pixels (encoded, sampled and "
-        "restored with it), and with the mask as the region of IP2PGuidance (text_outside 0) and "
-        "restored with it: share that is right, PSNR to the right answer in dB, and pixels outside "
-        "the mask that are the original's to the bit.",
+        "restored with it), and with the mask as the region of IP2PGuidance (text_cfg 1 outside) "
+        "and restored with it: share that is right, PSNR to the right answer in dB, and pixels "
+        "outside the mask that are the original's to the bit.",
         "",
         *table(EDIT_HEAD, groups, edits_line),
         "",

@@ -111,7 +111,10 @@ class IP2PGuidance(io.ComfyNode):
                     min=0.0,
                     max=10.0,
                     step=0.01,
-                    tooltip="Factor of text_cfg where the region is black. 0: no edit there.",
+                    tooltip=(
+                        "Factor of text_cfg where the region is black. 1 / text_cfg is no guidance "
+                        "there; at 0 the model edits as it likes."
+                    ),
                 ),
                 io.Float.Input(
                     "image_outside",
