@@ -5,9 +5,14 @@ import json
 
 import numpy as np
 import pytest
+import safetensors.torch
 from instruct_pix2pix.headless import client
 from instruct_pix2pix.headless.server import PrivateServer
-from instruct_pix2pix.tests.checkpoints.factory import tiny_checkpoint
+from instruct_pix2pix.tests.checkpoints.factory import (
+    ldm_state_dict,
+    tiny_checkpoint,
+    tiny_pipeline,
+)
 from PIL import Image
 
 from .command import started
@@ -18,10 +23,14 @@ from .stand_in import StandIn, serve
 def comfyui(tmp_path_factory):
     models = tmp_path_factory.mktemp("models")
     tiny_checkpoint(models, "mini.safetensors")  # as tiny.safetensors
+    other = ldm_state_dict(tiny_pipeline(in_channels=4))
+    safetensors.torch.save_file(other, models / "text-to-image.safetensors")
+    (models / "broken.safetensors").write_bytes(b"not a checkpoint")
     paths = models / "paths.json"
     paths.write_text(json.dumps({"tests": {"checkpoints": str(models)}}))
     server = PrivateServer(
-        arguments=["--extra-model-paths-config", str(paths)], log=models / "comfyui.log"
+        arguments=["--extra-model-paths-config", str(paths), "--preview-method", "latent2rgb"],
+        log=models / "comfyui.log",
     )
     try:
         asyncio.run(server.start())

@@ -1,16 +1,29 @@
 """The command line against a real ComfyUI: what it writes, prints and ends with."""
 
+import asyncio
+import contextlib
+import fcntl
 import json
+import os
+import pty
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+import urllib.request
 
 import numpy as np
 import pytest
-from instruct_pix2pix.headless.client import edit
+from instruct_pix2pix.headless.client import Client, edit
 from instruct_pix2pix.headless.demo import SLUGS
-from instruct_pix2pix.headless.doctor import traps
+from instruct_pix2pix.headless.doctor import checkpoint, loaded, traps
+from instruct_pix2pix.headless.progress import HALF
 from instruct_pix2pix.headless.workflow import load_prompt, node
 from PIL import Image
 
-from .command import ROOT, finished, ip2p
+from .command import IP2P, ROOT, finished, ip2p
 
 WORKFLOWS = ROOT / "workflows" / "api"
 API = [WORKFLOWS / f"{slug}.json" for slug in SLUGS]
@@ -107,11 +120,102 @@ def test_every_failure_has_its_exit_code_and_one_plain_sentence(
     assert words.split(".*")[-1] in said and "Traceback" not in said
 
 
-def test_doctor_finds_a_healthy_server_well(comfyui):
+def test_every_command_speaks_json(comfyui, picture, tmp_path):
+    """One object on standard output, also for an error, and nothing else anywhere."""
+    server = ("--json", "--server", comfyui.url)
+    folder = tmp_path / "demo"
+    commands = {
+        "presets": ("presets",),
+        "outputs": ("run", API[0], "-o", tmp_path),
+        "sheet": ("demo", "-o", folder),
+    }
+    for key, command in commands.items():
+        code, said = finished(ip2p(*command, *server))
+        assert code == 0 and json.loads(said)[key], said
+    assert sorted(path.stem for path in folder.iterdir()) == sorted([*SLUGS, "before-after"])
+    process = ip2p("edit", picture, "x", "--steps", 0, *server)
+    out, _ = process.communicate(timeout=600)
+    assert process.returncode == 5 and json.loads(out)["error"]["kind"] == "WorkflowRefused"
+
+
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_command_that_is_stopped_takes_its_job_along(comfyui, picture, tmp_path, how, code):
+    def queued():
+        with urllib.request.urlopen(f"{comfyui.url}/queue") as answer:
+            return sum(json.load(answer).values(), [])
+
+    options = ("--checkpoint", "tiny.safetensors", "--steps", 5000, "-o", tmp_path / "a.png")
+    process = ip2p("edit", picture, "make it snow", *options, "--server", comfyui.url)
+    deadline = time.monotonic() + 120
+    for there in (True, False):
+        while bool(queued()) is not there:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        if there:
+            process.send_signal(how)
+    assert finished(process)[0] == code
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_a_terminal_with_true_color_shows_progress_and_the_preview(comfyui, picture, tmp_path):
+    screen, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 120, 0, 0))
+    environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-c", IP2P, ROOT, "edit", picture, "make it snow"),
+            *("-o", tmp_path / "a.png", "--checkpoint", "tiny.safetensors", "--steps", "40"),
+            *("--server", comfyui.url),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=terminal,
+        env=environment,
+    )
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):  # which is how the end of a terminal is told
+        while data := os.read(screen, 65536):
+            shown += data
+    os.close(screen)
+    assert process.wait(60) == 0
+    text = shown.decode()
+    assert "make it snow" in text and "/40" in text
+    assert text.count(HALF) > 18 * 18 and "\x1b[38;2;" in text
+
+
+def test_doctor_tells_which_checkpoints_are_ip2p_and_why_others_are_not(comfyui):
     code, said = finished(ip2p("doctor", API[0], "--server", comfyui.url, "--json"))
-    found = {f["what"]: f["good"] for f in json.loads(said)["findings"]}
-    assert found["server"] and found["pack"], said
-    assert code == (0 if False not in found.values() else 1)
+    found = {f["what"]: f for f in json.loads(said)["findings"]}
+    assert code == 1, "a file that cannot be read is something wrong"
+    good = ("server", "pack", "checkpoint tiny.safetensors")
+    assert all(found[what]["good"] for what in good), said
+    assert (
+        "text-to-image model (4 channels)"
+        in found["checkpoint text-to-image.safetensors"]["message"]
+    )
+    broken = found["checkpoint broken.safetensors"]
+    assert broken["good"] is False and "cannot be read" in broken["message"]
+
+
+def test_a_server_far_away_tells_by_loading(comfyui):
+    async def ask():
+        async with Client(comfyui.url) as client:
+            return [await loaded(client, f"{name}.safetensors") for name in names]
+
+    names = ("tiny", "text-to-image", "broken")
+    tiny, other, broken = asyncio.run(ask())
+    assert tiny.good and not other.good and not broken.good
+    assert "text-to-image" in other.message and "broken" in broken.message
+
+
+def test_a_folder_of_diffusers_is_looked_into(tmp_path):
+    for channels, good in ((8, True), (4, None)):
+        config = tmp_path / f"model{channels}" / "unet" / "config.json"
+        config.parent.mkdir(parents=True)
+        config.write_text(json.dumps({"in_channels": channels}))
+        assert checkpoint("model", config.parents[1]).good is good
+    (tmp_path / "a.ckpt").touch()
+    assert "without loading it" in checkpoint("a", tmp_path / "a.ckpt").message
 
 
 def test_doctor_knows_the_traps():

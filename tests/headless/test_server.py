@@ -12,17 +12,20 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from instruct_pix2pix.headless.client import Client
 from instruct_pix2pix.headless.errors import ComfyUINotFound, ServerUnavailable
-from instruct_pix2pix.headless.server import Installation, PrivateServer, find_comfyui
+from instruct_pix2pix.headless.server import Installation, PrivateServer, find_comfyui, free_port
+
+from .command import finished, ip2p
 
 MAIN = """
 import http.server, pathlib, subprocess, sys
 
 port = int(sys.argv[sys.argv.index("--port") + 1])
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-pathlib.Path(sys.argv[sys.argv.index("--user-directory") + 1], "child").write_text(str(child.pid))
+pathlib.Path(__file__).with_name("child").write_text(str(child.pid))
 
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
@@ -47,7 +50,7 @@ from instruct_pix2pix.headless.server import Installation, PrivateServer
 async def own():
     tree = Installation(Path(sys.argv[2]), sys.executable, "test")
     async with PrivateServer(tree, log=Path(sys.argv[2], "log")) as server:
-        child = (server.scratch / "user" / "child").read_text()
+        child = Path(sys.argv[2], "child").read_text()
         print(server.process.pid, child, server.scratch, flush=True)
         await asyncio.sleep(60)
 
@@ -92,6 +95,22 @@ def test_nothing_is_left_however_the_owner_is_ended(tree, how):
     owner.stdout.close()
     wait_until(lambda: not alive(int(server)) and not alive(int(child)))
     wait_until(lambda: not Path(scratch).exists())
+
+
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_serve_runs_until_it_is_stopped(tree, how, code):
+    port = free_port()
+    environment = {**os.environ, "COMFYUI_PATH": str(tree), "COMFYUI_PYTHON": sys.executable}
+    serving = ip2p("serve", "--port", port, "--fast", env=environment)
+    wait_until((tree / "child").exists, 60)
+    (server,) = psutil.Process(serving.pid).children()
+    scratch = Path(server.cmdline()[3])
+    assert scratch.is_dir() and {"--fast", str(port)} <= set(server.cmdline())
+    child = int((tree / "child").read_text())
+    serving.send_signal(how)
+    assert finished(serving)[0] == code
+    wait_until(lambda: not alive(server.pid) and not alive(child))
+    assert not scratch.exists()
 
 
 def test_nothing_is_left_after_an_exception(tree):
