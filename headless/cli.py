@@ -2,7 +2,7 @@
 
 Exit codes: 0 done; 1 some rows of a batch failed; 2 wrong usage; 3 wrong input; 4 no ComfyUI, or it
 cannot be reached; 5 the workflow was refused; 6 a node failed or the job was cancelled; 7 a result
-cannot be written; 130 stopped with Ctrl-C.
+cannot be written; 130 stopped with Ctrl-C, 143 with SIGTERM.
 """
 
 from __future__ import annotations

@@ -197,7 +197,8 @@ def ray_places(
     try:
         ray.init(address=address, **settings)
     except Exception as error:  # a bare one where a part of it does not come up
-        raise ServerUnavailable(f"no Ray cluster at {address!r}: {error}") from None
+        hint = "" if address == "local" else "; if it wants a token, set RAY_AUTH_MODE=token"
+        raise ServerUnavailable(f"no Ray cluster at {address!r}: {error}{hint}") from None
     try:
         if urls:
             yield [RayPlace(url, url, 0, options) for url in urls]
