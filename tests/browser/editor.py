@@ -15,7 +15,9 @@ FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update", "--no-first-run"),
 )
-READY = "() => window.app?.graph && Object.keys(LiteGraph.registered_node_types).length > 50"
+# Its nodes are known, and the workflow that it begins with is open: it would close one before it.
+READY = """() => window.app?.graph && Object.keys(LiteGraph.registered_node_types).length > 50
+    && app.graph.nodes.length > 0 && app.extensionManager?.workflow?.activeWorkflow"""
 # A slow machine is no failure.
 PATIENCE = 120_000
 
@@ -40,7 +42,7 @@ def set_setting(url: str, name: str, value: str) -> None:
 
 
 def open_editor(page: Page, url: str) -> None:
-    """Open the editor of a server and wait until its nodes are there."""
+    """Open the editor of a server and wait until it is ready to open workflows."""
     set_setting(url, "Comfy.TutorialCompleted", "true")  # else a dialog covers the canvas
     page.set_default_timeout(PATIENCE)
     page.goto(url, timeout=PATIENCE)

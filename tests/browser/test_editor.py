@@ -105,7 +105,7 @@ def saved(title):
 
 def compared(prompt):
     """A prompt without titles, and without the text that PreviewAny shows: a widget and no input,
-    which editors before 1.40 or so send all the same."""
+    which older editors send all the same."""
     compared = {key: {**node, "_meta": None} for key, node in prompt.items()}
     for node in compared.values():
         if node["class_type"] == "PreviewAny":
