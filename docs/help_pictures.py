@@ -1,6 +1,6 @@
 """The pictures of the help pages, made by running the pack: python docs/help_pictures.py
 
-Each of SHEETS is a row of labelled pictures in nodes/web/docs/images/, which both languages show.
+Each of SHEETS is a few labelled pictures in nodes/web/docs/images/, which both languages show.
 Names of sheets may follow the command, to make these only.
 """
 
@@ -241,19 +241,19 @@ async def run(client: Client, cell: Cell, folder: Path) -> dict[str, list[Path]]
 
 
 def sheet(cells: list[Cell], files: list[Path]) -> Image.Image:
-    """The pictures in a row, with their labels below. One without a label is shown whole."""
+    """The pictures with their labels below. One without a label is shown whole."""
     opened = [Image.open(file).convert("RGB") for file in files]
     if not cells[0].label:
         opened[0].thumbnail((WHOLE, WHOLE), Image.Resampling.LANCZOS)
         return opened[0]
-    heights = [SIDE * picture.height // picture.width for picture in opened]
-    size = (len(cells) * (SIDE + GAP) - GAP, max(heights) + LABEL)
-    made = Image.new("RGB", size, "white")
-    draw, font = ImageDraw.Draw(made), ImageFont.load_default(size=13)
-    for number, (cell, picture, height) in enumerate(zip(cells, opened, heights, strict=True)):
-        x = number * (SIDE + GAP)
-        made.paste(picture.resize((SIDE, height), Image.Resampling.LANCZOS), (x, 0))
-        draw.text((x + SIDE / 2, height + LABEL / 2), cell.label, "black", font, anchor="mm")
+    # In twos: the editor's help panel is narrow.
+    height = max(SIDE * picture.height // picture.width for picture in opened) + LABEL
+    made = Image.new("RGB", (2 * SIDE + GAP, -(-len(cells) // 2) * height), "white")
+    draw, font = ImageDraw.Draw(made), ImageFont.load_default(size=14)
+    for number, (cell, picture) in enumerate(zip(cells, opened, strict=True)):
+        x, y = number % 2 * (SIDE + GAP), number // 2 * height
+        made.paste(picture.resize((SIDE, height - LABEL), Image.Resampling.LANCZOS), (x, y))
+        draw.text((x + SIDE / 2, y + height - LABEL / 2), cell.label, "black", font, anchor="mm")
     return made
 
 
