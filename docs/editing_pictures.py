@@ -38,7 +38,7 @@ async def pictures(client: Client, prompt: Prompt) -> dict[str, list[Image.Image
 def strip(cells: list[tuple[str, Image.Image]]) -> Image.Image:
     """The pictures side by side, each under its words."""
     sheet = Image.new("RGB", (CELL * len(cells) - 4, CELL - 4 + LINE), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=14)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=13)
     for index, (words, picture) in enumerate(cells):
         x = index * CELL
         draw.text((x + CELL / 2 - 2, LINE / 2), words, "black", font, anchor="mm")
@@ -131,7 +131,7 @@ async def turns(client: Client) -> Image.Image:
     prompt = load_prompt(WORKFLOWS / "edit-in-turns.json")
     found = await pictures(client, prompt)
     lines = prompt["5"]["inputs"]["instructions"].splitlines()
-    words = ["before", *(line if len(line) < 30 else line[:27] + "..." for line in lines)]
+    words = ["before", *lines]
     return strip(list(zip(words, [*found["Before"], *found["Result"]], strict=True)))
 
 
