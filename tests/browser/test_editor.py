@@ -253,6 +253,40 @@ def test_a_saved_picture_dropped_onto_the_canvas_brings_its_workflow_back(page, 
     assert errors == []
 
 
+def test_the_blueprint_is_found_among_the_nodes_and_edits_a_picture(page, errors):
+    name = "Edit by instruction"
+    page.evaluate("() => app.extensionManager.command.execute('Comfy.NewBlankWorkflow')")
+    page.wait_for_function("() => app.graph.nodes.length === 0")
+    library = page.locator(".node-library-tab-button")
+    library.click()
+    page.get_by_placeholder("Search").first.fill(name)
+    page.get_by_text(name).last.click()
+    # Newer editors hang the node on the mouse, until it is put down.
+    page.mouse.move(700, 400)
+    page.mouse.click(700, 400)
+    page.wait_for_function("() => app.graph.nodes.length === 1")
+    library.click()
+    page.evaluate("""() => {
+        const [box] = app.graph.nodes
+        const source = LiteGraph.createNode("IP2PSampleImage", "Source")
+        const result = LiteGraph.createNode("PreviewImage", "Result")
+        app.graph.add(source)
+        app.graph.add(result)
+        source.connect(0, box, 0)
+        box.connect(0, result, 0)
+    }""")
+    set_widget(page, name, "steps", 1)
+    set_widget(page, name, "instruction", "make it night")
+    assert set(run(page)) == {"Source", name, "Result"}
+    shown = "() => app.graph.nodes.find((n) => n.title === 'Result').imgs?.[0]?.naturalWidth"
+    page.wait_for_function(f"() => ({shown})() === 512")
+    prompt = page.evaluate("async () => (await app.graphToPrompt()).output")
+    inside = {node["class_type"]: node["inputs"] for node in prompt.values()}
+    assert inside["IP2PKSampler"]["steps"] == 1
+    assert inside["IP2PEncodeInstruction"]["instruction"] == "make it night"
+    assert errors == []
+
+
 def test_a_text_to_image_checkpoint_is_refused_in_our_words(page):
     open_workflow(page, saved(WEATHER))
     set_widget(page, "Model", "checkpoint", "text-to-image.safetensors")
