@@ -53,7 +53,8 @@ def main(
             began = time.monotonic()
             command += ["--server", server.url, "--patience", "180"]
             happened = torment(command, server, folder, rows, small)
-            report(folder, happened, rows, time.monotonic() - began)
+            title = f"{rows} edits through kills and a full disk"
+            report(Path(__file__), title, folder, happened, rows, time.monotonic() - began)
         finally:
             server.stop()
 
@@ -93,7 +94,10 @@ def torment(
     return happened
 
 
-def report(folder: Path, happened: list[str], rows: int, seconds: float) -> None:
+def report(
+    program: Path, title: str, folder: Path, happened: list[str], rows: int, seconds: float
+) -> None:
+    """Write what became of the rows beside the program; ends it if one was lost or done twice."""
     with contextlib.closing(sqlite3.connect(folder / "ledger.sqlite")) as db:
         integrity = db.execute("PRAGMA integrity_check").fetchone()[0]
         db.row_factory = sqlite3.Row
@@ -103,9 +107,9 @@ def report(folder: Path, happened: list[str], rows: int, seconds: float) -> None
     whole = sum(key_in(folder / row["output"]) == row["key"] for row in found)
     parts = len(list(folder.rglob("*.part")))
     kills = "\n".join(f"{n}. {what}" for n, what in enumerate(happened, 1))
-    text = f"""# Headless: {rows} edits through kills and a full disk
+    text = f"""# Headless: {title}
 
-`python benchmarks/headless_chaos.py` on {platform.processor() or platform.machine()},
+`python benchmarks/{program.name}` on {platform.processor() or platform.machine()},
 {os.cpu_count()} CPU cores, Python {platform.python_version()}: {seconds:.0f} s in all.
 
 {kills}
@@ -121,7 +125,7 @@ def report(folder: Path, happened: list[str], rows: int, seconds: float) -> None
 """
     print(text)
     if states == {"done": rows} and times == {1: rows} and whole == rows and not parts:
-        Path(__file__).with_suffix(".md").write_text(text)
+        program.with_suffix(".md").write_text(text)
     else:
         raise SystemExit("some rows were lost or done twice")
 

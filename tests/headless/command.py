@@ -5,11 +5,14 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-IP2P = """
+# Gives the pack its import name, as if it were installed.
+PACK = """
 import sys, types
 pack = types.ModuleType("instruct_pix2pix")
 pack.__path__ = [sys.argv.pop(1)]
 sys.modules["instruct_pix2pix"] = pack
+"""
+IP2P = f"""{PACK}
 from instruct_pix2pix.headless.cli import main
 main()
 """

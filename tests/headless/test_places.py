@@ -3,13 +3,14 @@
 import asyncio
 import random
 import shutil
+import tracemalloc
 from contextlib import asynccontextmanager
 
 import pytest
-from instruct_pix2pix.headless.batch import Batch
+from instruct_pix2pix.headless.batch import Batch, reconcile
 from instruct_pix2pix.headless.errors import InputError, OutputError, ServerUnavailable
 from instruct_pix2pix.headless.ledger import Ledger
-from instruct_pix2pix.headless.manifest import Row
+from instruct_pix2pix.headless.manifest import Row, read_rows
 
 
 class Shaky:
@@ -84,3 +85,47 @@ def test_what_meets_every_row_stops_all(tmp_path, picture):
 def test_a_rows_own_fault_fails_that_row_alone(tmp_path, picture):
     counts, _ = run(tmp_path, picture, Shaky("a", raises=InputError("bad")))
     assert counts == {"failed": 20}
+
+
+@pytest.mark.parametrize(
+    ("raises", "change", "retry", "tried"),
+    [
+        (InputError("bad"), False, False, False),
+        (InputError("bad"), True, False, True),
+        (InputError("bad"), False, True, True),
+        (ServerUnavailable("gone"), False, False, True),
+    ],
+    ids=["its own fault", "its picture has changed", "--retry", "the server's fault"],
+)
+def test_a_failed_row_is_tried_again_only_when_it_can_succeed(
+    tmp_path, picture, raises, change, retry, tried
+):
+    folder = tmp_path / "results"
+
+    def again(place):
+        with Ledger(folder / "ledger.sqlite") as ledger:
+            ledger.begin_plan([Row(1, str(picture), "make it snow", "a.png")])
+            reconcile(ledger, folder, retry)
+            return asyncio.run(Batch(ledger, folder, [place]).run())
+
+    assert again(Shaky("a", raises=raises)) == {"failed": 1}
+    if change:
+        picture.write_bytes(picture.read_bytes() + b"more")
+    assert again(Shaky("b")) == ({"done": 1} if tried else {"failed": 1})
+
+
+def test_a_plan_takes_no_more_memory_for_more_rows(tmp_path):
+    def largest(rows):
+        manifest = tmp_path / f"{rows}.csv"
+        lines = (f"photos/{n}.jpg,make it snow,{n}\n" for n in range(rows))
+        manifest.write_text("image,instruction,seed\n" + "".join(lines))
+        tracemalloc.start()
+        with Ledger(tmp_path / f"{rows}" / "ledger.sqlite") as ledger:
+            assert ledger.begin_plan(read_rows(manifest)) == (rows, 0)
+            reconcile(ledger, tmp_path)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    largest(10)  # what is loaded once
+    assert largest(4000) < largest(500) + 100_000

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from instruct_pix2pix.headless.progress import HALF, SIDE, blocks
+from instruct_pix2pix.headless.progress import HALF, SIDE, View, blocks
 from PIL import Image
 
 
@@ -33,3 +33,14 @@ def test_a_picture_of_any_shape_fits(height, width):
 def test_what_is_no_picture_is_not_shown():
     assert blocks(b"") is None and blocks(b"nonsense") is None
     assert blocks(png(np.zeros((8, 8, 3)))[:-30]) is None
+
+
+def test_a_batch_shows_its_rate_and_the_time_left():
+    view = View(quiet=True)
+    line = view.line("100 rows")
+    tell = view.counter(line)
+    tell({"pending": 89, "done": 11}, 1.0)  # ten were done before
+    tell({"pending": 50, "done": 45, "failed": 5}, 8.0)
+    assert view.progress.tasks[0].fields["doing"] == (
+        "50/100, 5.00 a second, 0:00:10 left, 5 failed"
+    )

@@ -1,4 +1,7 @@
-"""Every prompt in workflows/api/ runs by `ip2p run`, by comfy-cli, and by the README's script."""
+"""Every prompt in workflows/api/ runs by `ip2p run`, by comfy-cli, and by the README's script.
+
+The README's scripts are run as they stand there, but for the address of the server.
+"""
 
 import json
 import re
@@ -10,15 +13,13 @@ import pytest
 from instruct_pix2pix.headless.workflow import MINI, load_prompt
 from PIL import Image
 
-from .command import ROOT, finished, ip2p
+from .command import PACK, ROOT, finished, ip2p
 
 PROMPTS = {path.stem: load_prompt(path) for path in (ROOT / "workflows" / "api").glob("*.json")}
 OFFLINE = sorted(name for name, prompt in PROMPTS.items() if MINI in json.dumps(prompt))
-SCRIPT = next(
-    block
-    for block in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    if "urllib.request" in block
-)
+SCRIPTS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+(SCRIPT,) = (script for script in SCRIPTS if "urllib.request" in script)
+(CLIENT,) = (script for script in SCRIPTS if "asyncio.run" in script)
 COMFY = Path(sys.executable).with_name("comfy")
 
 
@@ -75,3 +76,12 @@ def test_the_prompt_for_a_photo_and_a_checkpoint_runs_with_them(comfyui, picture
     code, said = finished(ip2p("run", path, *own, "-o", tmp_path, "--server", comfyui.url))
     assert code == 0, said
     assert Image.open(tmp_path / f"{path.stem}-result.png").size == (48, 40)
+
+
+def test_the_readmes_client_edits_a_folder(comfyui, picture, tmp_path):
+    (tmp_path / "photos").mkdir()
+    Image.open(picture).save(tmp_path / "photos" / "a.jpg")
+    code = CLIENT.replace("http://127.0.0.1:8188", comfyui.url)
+    command = [sys.executable, "-c", PACK + code, str(ROOT)]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=600)
+    assert Image.open(tmp_path / "edited" / "a.png").size == (48, 40)
