@@ -9,7 +9,7 @@ sampling  as it is: the servers share this machine's cores
 slowed    each edit sleeps instead of sampling, and lets the cores rest as a GPU would: what is
           measured then is whether one client keeps both servers busy
 
-The clock runs from the first results to the last, so that the start of Ray does not count. At last
+The clock of each server runs from its first result to its last, so that no start counts. At last
 one of the two servers is killed on the way.
 """
 
@@ -112,7 +112,7 @@ async def rate(
     parameters: dict[str, Any],
     kill: PrivateServer | None = None,
 ) -> float:
-    """Rows a second, from the first result of each place to the last of all.
+    """Rows a second: of each place, from its first result to its last, all together.
 
     kill  a server to end when a third of the rows is done
     """
@@ -132,8 +132,11 @@ async def rate(
             counts = await Batch(ledger, folder, places, report=watch).run()
             (repeated,) = ledger.db.execute("SELECT SUM(completions != 1) FROM rows").fetchone()
             assert counts == {"done": rows} and repeated == 0
-        ends = sorted(path.stat().st_mtime for path in folder.glob("*.png"))
-        return (rows - len(places)) / (ends[-1] - ends[0])
+            ends: dict[str | None, list[float]] = {}
+            for entry in ledger.entries():
+                written = (folder / entry.output).stat().st_mtime
+                ends.setdefault(entry.server, []).append(written)
+        return sum((len(e) - 1) / (max(e) - min(e)) for e in ends.values() if len(e) > 1)
 
 
 if __name__ == "__main__":
