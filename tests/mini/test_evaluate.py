@@ -18,6 +18,7 @@ from instruct_pix2pix.mini.evaluate import (
     run_edits,
     score,
 )
+from instruct_pix2pix.mini.instructions import FAMILIES
 from instruct_pix2pix.mini.scenes import render
 
 
@@ -71,16 +72,15 @@ def test_the_whole_counts_every_scene_once_and_only_what_is_known() -> None:
     assert (every.accuracy, every.unedited_accuracy, every.seconds) == pytest.approx(expected)
 
 
-@pytest.fixture(scope="module")
-def editing() -> Editing:
-    return load_editing(BUILT_IN)
-
-
-@pytest.mark.parametrize("family", ["hair color", "clothes", "weather"])
-def test_the_committed_weights_do_what_they_are_asked(editing: Editing, family: str) -> None:
-    edits = held_out_edits(family, 8)
-    measured = score(family, edits, run_edits(editing, edits))
-    assert measured.accuracy is not None and measured.accuracy >= 0.75
+def test_the_committed_weights_do_what_they_are_asked() -> None:
+    """Three held-out scenes of every family; the committed table has many more."""
+    editing = load_editing(BUILT_IN, text_cfg=4, image_cfg=1.2)
+    scores = []
+    for family in FAMILIES:
+        edits = held_out_edits(family, 3)
+        scores.append(score(family, edits, run_edits(editing, edits)))
+    accuracy = overall(scores).accuracy
+    assert accuracy is not None and accuracy >= 0.85
 
 
 def test_the_committed_file_is_small(tmp_path: Path) -> None:
