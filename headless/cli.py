@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from .batch_command import batch
+from .batch_command import batch as run_batch
 from .demo import demo as run_demo
 from .doctor import Finding, examine, options, traps
 from .errors import InputError, IP2PError, NodesMissing
@@ -224,7 +224,7 @@ def run(
     report(as_json, {"outputs": saved}, "\n".join(saved))
 
 
-app.command()(batch)
+batch = app.command()(run_batch)
 
 
 @app.command()
