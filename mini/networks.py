@@ -8,10 +8,10 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 # Pixels on a side of the training pictures; the latent is an eighth of it. Four times the pixels
 # would take a CPU days.
-RESOLUTION = 256 if DEVICE.type == "cuda" else 128
+RESOLUTION = 256 if DEVICE == "cuda" else 128
 # SD 1.x: raw latents have a spread of about 5.49, and the UNet sees them times this.
 LATENT_SCALE = 0.18215
 

@@ -34,7 +34,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
     folder = arguments.folder
-    workers = 1 if DEVICE.type == "cuda" else arguments.workers
+    workers = 1 if DEVICE == "cuda" else arguments.workers
     if "sketch" in arguments.stages:
         train_vae(folder, arguments.sketch_minutes, workers, finishing=False)
     if "vae" in arguments.stages:

@@ -145,7 +145,7 @@ def train_vae(
             weights = torch.from_numpy(cut[1]).permute(0, 3, 1, 2).float().to(DEVICE)
             for group in optimizer.param_groups:
                 group["lr"] = PEAK_RATE * clock.rate()
-            with torch.autocast(DEVICE.type, torch.bfloat16):
+            with torch.autocast(DEVICE, torch.bfloat16):
                 latents = vae.encode(target).latent_dist.mode()
                 spread = latents.detach().float().std()
                 latents = latents + LATENT_NOISE * spread * torch.randn_like(latents)
@@ -156,7 +156,7 @@ def train_vae(
             optimizer.step()
             optimizer.zero_grad()
             if rank == 0 and turn % 100 == 99:
-                with torch.no_grad(), torch.autocast(DEVICE.type, torch.bfloat16):
+                with torch.no_grad(), torch.autocast(DEVICE, torch.bfloat16):
                     whole = decode(vae.encode(held_out).latent_dist.mode())
                 run.log(loss=loss.item(), psnr=psnr(whole.float(), held_out))
 
