@@ -269,7 +269,7 @@ def main() -> None:
         f"image_cfg {arguments.image_cfg:g}, through the nodes in ComfyUI. The weather may "
         "change every pixel. `none` asks for no change. The process took "
         f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB at its highest, "
-        f"PyTorch and ComfyUI included, on {torch.get_num_threads()} threads."
+        f"PyTorch and ComfyUI included; threads: {torch.get_num_threads()}."
     )
     arguments.output.write_text(markdown(scores, heading))
 
