@@ -80,7 +80,7 @@ def markdown(points: list[Point], count: int, steps: int) -> str:
         [
             "# The trade-off between text_cfg and image_cfg, measured on ip2p-mini",
             "",
-            f"`python -m mini.tradeoff`: {count} held-out edits of each family, {steps} Euler "
+            f"`python -m mini.tradeoff --count {count}`: {count} held-out edits of each family, {steps} Euler "
             "ancestral steps, against the source as the first stage alone gives it back. At "
             "text_cfg 0 the instruction does not count: the source should come back.",
             "",
