@@ -82,7 +82,8 @@ def markdown(points: list[Point], count: int, steps: int) -> str:
             "",
             f"`python -m mini.tradeoff --count {count}`: {count} held-out edits of each "
             f"family, {steps} Euler ancestral steps, against the source as the first stage "
-            "alone gives it back. At text_cfg 0 the instruction does not count: the source should come back.",
+            "alone gives it back. At text_cfg 0 the instruction does not count: the source "
+            "should come back.",
             "",
             "| text_cfg | image_cfg | edit: cosine between the change and the one asked for "
             "| image: PSNR to the source, dB |",
