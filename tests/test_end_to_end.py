@@ -14,11 +14,11 @@ import torch
 from instruct_pix2pix.headless.client import Client
 from instruct_pix2pix.headless.errors import ExecutionFailed, Interrupted
 from instruct_pix2pix.headless.messages import Event, Preview
-from instruct_pix2pix.headless.server import PrivateServer
 from instruct_pix2pix.headless.workflow import edit_prompt
 from PIL import Image
 
 from .checkpoints.factory import ldm_state_dict, tiny_checkpoint, tiny_pipeline
+from .serving import serving
 
 NODES = {
     "IP2PLoadCheckpoint",
@@ -59,16 +59,8 @@ def models(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(models, tmp_path_factory):
-    config = tmp_path_factory.mktemp("config") / "paths.json"
-    config.write_text(json.dumps({"tests": {"checkpoints": str(models)}}))
-    # Without a cache the second run of a prompt is a run.
-    flags = ("--cache-none", "--preview-method", "latent2rgb", "--extra-model-paths-config")
-    server = PrivateServer(arguments=[*flags, str(config)])
-    try:
-        asyncio.run(server.start())
+    with serving(models, tmp_path_factory.mktemp("config") / "paths.json") as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture

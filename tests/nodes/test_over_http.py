@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import json
 
 import aiohttp
 import numpy as np
@@ -10,12 +9,12 @@ import pytest
 from instruct_pix2pix.headless.client import Client
 from instruct_pix2pix.headless.errors import ExecutionFailed, Interrupted, WorkflowRefused
 from instruct_pix2pix.headless.protocol import Event, Preview
-from instruct_pix2pix.headless.server import PrivateServer
 from instruct_pix2pix.headless.workflow import node
 from instruct_pix2pix.nodes.sheet import BLANK
 from PIL import Image
 
 from ..checkpoints.factory import tiny_checkpoint
+from ..serving import serving
 from .test_guidance import DEFAULTS
 
 RUN = {"seed": 1, "steps": 3, "sampler_name": "euler", "scheduler": "normal"}
@@ -45,15 +44,8 @@ NODES = {
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("checkpoints")
     tiny_checkpoint(folder, "mini.safetensors")  # as tiny.safetensors
-    config = folder / "paths.json"
-    config.write_text(json.dumps({"tests": {"checkpoints": str(folder)}}))
-    flags = ("--cache-none", "--preview-method", "latent2rgb", "--extra-model-paths-config")
-    server = PrivateServer(arguments=[*flags, str(config)])
-    try:
-        asyncio.run(server.start())
+    with serving(folder, folder / "paths.json") as server:
         yield server
-    finally:
-        server.stop()
 
 
 def prompt(class_type, words="make it snow", fit="training size", **changes):
