@@ -13,24 +13,24 @@ FIRST_TRAINING_SEED = 100_000
 
 # How often each kind of edit is drawn; those with the most to learn most often.
 SHARES = {
-    "hair color": 0.07,
-    "hairstyle": 0.1,
+    "hair color": 0.06,
+    "hairstyle": 0.09,
     "clothes": 0.12,
     "glasses": 0.04,
     "hat": 0.05,
     "beard": 0.05,
-    "make-up": 0.1,
-    "background": 0.05,
+    "make-up": 0.08,
+    "background": 0.04,
     "weather": 0.07,
     "season": 0.04,
     "time of day": 0.04,
     "material": 0.06,
-    "add or remove": 0.08,
+    "add or remove": 0.13,
     "art medium": 0.08,
     "none": 0.05,
 }
 # Of all edits, those that ask for two changes at once.
-TWO_EDITS = 0.15
+TWO_EDITS = 0.25
 # Renderings of each family in a group, besides the scene itself.
 VARIANTS = {"hair color": 2, "hairstyle": 2, "clothes": 3, "weather": 3, "material": 3} | {
     "make-up": 2,

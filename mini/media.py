@@ -99,7 +99,7 @@ def oil_painting(pixels: np.ndarray, seed: int) -> np.ndarray:
     columns = np.clip(np.rint((along + across) / 2), 0, width - 1).astype(int)
     strokes = 0.75 * pixels[rows, columns] + 0.25 * pixels
     grey = (strokes @ LUMA)[..., None]
-    rich = 110 + (grey + 1.45 * (strokes - grey) - 110) * 1.1
+    rich = 110 + (grey + 1.6 * (strokes - grey) - 110) * 1.15
     ridges = np.sin(((x - y) + bend) * np.pi / (2 * unit))[..., None]
     return rich * np.array([1.04, 0.98, 0.86], np.float32) + 13 * ridges
 
@@ -114,7 +114,7 @@ def mosaic(pixels: np.ndarray, seed: int) -> np.ndarray:
     colors = 120 + 1.15 * (colors - 120) + glaze[:down, :across]
     rows, columns = np.arange(height) * down / height, np.arange(width) * across / width
     tiled = colors[rows.astype(int)][:, columns.astype(int)]
-    joint = 0.12
+    joint = 0.2
     in_joint = (rows % 1 < joint)[:, None] | (columns % 1 < joint)[None]
     return np.where(in_joint[..., None], np.array([74, 70, 66], np.float32), tiled)
 

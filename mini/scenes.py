@@ -23,7 +23,7 @@ MODULES: dict[str, ModuleType] = {
 KINDS = tuple(MODULES)
 
 # Raised whenever the same scene is drawn differently, so that a model tells what it was trained on.
-VERSION = 3
+VERSION = 4
 
 # How often a sampled scene has the plain value of an attribute: what people edit is mostly plain.
 PLAIN_SHARES = {

@@ -11,7 +11,7 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .data import FIRST_TRAINING_SEED, Pairs, groups
+from .data import FIRST_TRAINING_SEED, Pair, Pairs, groups
 from .export import export, text_to_ldm, unet_to_ldm, vae_to_ldm
 from .networks import (
     DEVICE,
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 # The spread that SD 1.x's raw latents have, so that LATENT_SCALE brings them to 1.
 LATENT_SPREAD = 1 / LATENT_SCALE
-# Of the pairs: no instruction, no source, neither. The paper's.
+# Of the pairs: no instruction, neither, no source. The paper's.
 DROPOUT = 0.05
 SCENES = {"portrait": 1000, "landscape": 700, "object": 600}
 BATCH = 12
@@ -144,6 +144,29 @@ def edit_loss(
     return (loss_weights((1 / alpha.flatten() - 1).sqrt()) * errors).mean()
 
 
+def without(chances: np.ndarray, pairs: list[Pair]) -> tuple[list[Pair], Tensor]:
+    """Take the instruction, the source or both from DROPOUT of the pairs each.
+
+    Who is asked nothing gives the source back: else, without an instruction, the model would
+    learn the mean of all edits, and guidance would start from there.
+
+    chances  [n], uniform in 0..1
+
+    Returns the pairs and, [n], 0 where the source is to be zeros.
+    """
+    left, kept = [], torch.ones(len(pairs))
+    for i, (chance, pair) in enumerate(zip(chances, pairs, strict=True)):
+        if chance < DROPOUT:
+            pair = Pair(pair.source, pair.source, "")
+        elif chance < 2 * DROPOUT:
+            pair = Pair(pair.source, pair.target, "")
+            kept[i] = 0
+        elif chance < 3 * DROPOUT:
+            kept[i] = 0
+        left.append(pair)
+    return left, kept
+
+
 def export_model(folder: Path, path: Path, recipe: dict[str, object]) -> None:
     """Write the averaged weights and the first stage to `path`."""
     used = json.loads((folder / "vocabulary.json").read_text())
@@ -205,19 +228,13 @@ def train_unet(folder: Path, minutes: float, workers: int, seed: int = 0) -> Non
         torch.manual_seed(int(rng.integers(2**32)))
         losses: list[float] = []
         for _ in run.steps(rank):
-            batch = [pairs.draw(rng) for _ in range(BATCH)]
-            drop = rng.random(BATCH)
-            texts = [
-                "" if u < 2 * DROPOUT else pair.instruction
-                for u, pair in zip(drop, batch, strict=True)
-            ]
-            kept = torch.from_numpy((drop < DROPOUT) | (drop >= 3 * DROPOUT)).float().to(DEVICE)
+            batch, kept = without(rng.random(BATCH), [pairs.draw(rng) for _ in range(BATCH)])
             source = latents[[pair.source for pair in batch]].to(DEVICE, torch.float32)
             target = latents[[pair.target for pair in batch]].to(DEVICE, torch.float32)
-            rows = vocabulary.rows(texts).to(DEVICE)
+            rows = vocabulary.rows([pair.instruction for pair in batch]).to(DEVICE)
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * clock.rate()
-            loss = edit_loss(networks, noise_levels, source, target, kept, rows)
+            loss = edit_loss(networks, noise_levels, source, target, kept.to(DEVICE), rows)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(networks.parameters(), 1.0)
             optimizer.step()
