@@ -1,8 +1,9 @@
 """The trade-off between the two scales, measured: `python -m mini.tradeoff`.
 
 The curve of the InstructPix2Pix paper's figure 8 with known right answers in place of CLIP: for a
-row of image_cfg values, how far the pictures move toward the edit that was asked for, against how
-much they stay as they were. Writes `tradeoff.md` and `docs/images/trade-off.png`.
+row of image_cfg values, and for one of text_cfg values, how far the pictures move toward the edit
+that was asked for, against how much they stay as they were. Writes `tradeoff.md` and
+`docs/images/trade-off.png`.
 """
 
 import argparse
@@ -21,7 +22,10 @@ from .instructions import EDITED, Edit
 from .scenes import render
 
 ROOT = Path(__file__).parents[1]
+USUAL = 7.5, 1.5
 IMAGE_CFGS = (1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2)
+# At 0 the source should come back.
+TEXT_CFGS = (0.0, 1.0, 1.5, 2.5, 4.0, 7.5)
 
 
 @dataclass(frozen=True)
@@ -54,18 +58,24 @@ def measure(editing: Editing, edits: list[Edit], text_cfg: float, image_cfg: flo
     return Point(text_cfg, image_cfg, float(np.mean(asked)), float(np.mean(kept)))
 
 
-def plot(points: list[Point], path: Path) -> None:
+def plot(by_image: list[Point], by_text: list[Point], path: Path) -> None:
+    """Both curves; where the instruction does not count there is no change with a direction."""
     figure, panel = plt.subplots(figsize=(6, 4.5))
-    panel.plot([p.direction for p in points], [p.similarity for p in points], "o-")
-    for point in points:
-        at = (point.direction, point.similarity)
-        label = f"{point.image_cfg:g}"
-        panel.annotate(label, at, textcoords="offset points", xytext=(6, 6))
+    for name, points in (
+        (f"text_cfg, at image_cfg {USUAL[1]:g}", [p for p in by_text if p.text_cfg > 0]),
+        (f"image_cfg, at text_cfg {USUAL[0]:g}", by_image),
+    ):
+        panel.plot([p.direction for p in points], [p.similarity for p in points], "o-", label=name)
+        for point in (points[0], points[-1]) if points is by_image else points:
+            scale = point.image_cfg if points is by_image else point.text_cfg
+            at, away = (point.direction, point.similarity), (6, -12 if points is by_image else 6)
+            panel.annotate(f"{scale:g}", at, textcoords="offset points", xytext=away)
     panel.set(
         xlabel="edit: cosine between the change and the one asked for",
         ylabel="image: PSNR to the source, dB",
-        title=f"ip2p-mini, text_cfg {points[0].text_cfg:g}; each point an image_cfg",
+        title="ip2p-mini: the two scales",
     )
+    panel.legend()
     panel.grid(alpha=0.3)
     figure.savefig(path, bbox_inches="tight", dpi=110)
     plt.close(figure)
@@ -99,15 +109,16 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, default=BUILT_IN)
     parser.add_argument("--count", type=int, default=8, help="edits of each family")
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--text-cfg", type=float, default=7.5)
     arguments = parser.parse_args()
     edits = [edit for family in EDITED for edit in held_out_edits(family, arguments.count)]
-    points = []
-    for text_cfg, image_cfg in [(arguments.text_cfg, scale) for scale in IMAGE_CFGS] + [(0.0, 1.5)]:
-        editing = load_editing(arguments.checkpoint, arguments.steps, text_cfg, image_cfg)
-        points.append(measure(editing, edits, text_cfg, image_cfg))
-    plot(points[:-1], ROOT / "docs" / "images" / "trade-off.png")
-    text = markdown(points, arguments.count, arguments.steps)
+    rows: tuple[list[Point], list[Point]] = [], []
+    pairs = [(USUAL[0], scale) for scale in IMAGE_CFGS], [(scale, USUAL[1]) for scale in TEXT_CFGS]
+    for points, scales in zip(rows, pairs, strict=True):
+        for pair in scales:
+            editing = load_editing(arguments.checkpoint, arguments.steps, *pair)
+            points.append(measure(editing, edits, *pair))
+    plot(*rows, ROOT / "docs" / "images" / "trade-off.png")
+    text = markdown([*rows[0], *rows[1]], arguments.count, arguments.steps)
     Path(__file__).with_name("tradeoff.md").write_text(text)
 
 
