@@ -193,7 +193,7 @@ def edits_line(rows: list[Row]) -> list[str]:
 def main(
     count: Annotated[int, typer.Option(help="Scenes of each family.")] = 12,
     steps: int = 20,
-    text_cfg: Annotated[float, typer.Option(help="As the evaluation of ip2p-mini.")] = 4.0,
+    text_cfg: Annotated[float, typer.Option(help="As the evaluation of ip2p-mini.")] = 2.0,
     image_cfg: float = 1.2,
     grow: Annotated[int, typer.Option(help="Pixels of room for new shapes.")] = 4,
     family: Annotated[list[str] | None, typer.Option(help="Only these.")] = None,

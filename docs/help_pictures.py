@@ -120,7 +120,7 @@ SHEETS: dict[str, list[Cell]] = {
     ],
     "IP2PKSampler-2": [
         Cell("text_cfg 0.3", HAIR, {"5.text_cfg": 0.3}),
-        Cell("text_cfg 4", HAIR),
+        Cell("text_cfg 2", HAIR),
         Cell("text_cfg 30", HAIR, {"5.text_cfg": 30.0}),
         Cell("image_cfg 6", HAIR, {"5.image_cfg": 6.0}),
     ],

@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 DOCS = Path(__file__).resolve().parent
 IMAGES = DOCS / "images"
 WORKFLOW = DOCS.parent / "workflows" / "api" / "hair-color.json"
-TEXT_CFGS = (1.0, 3.0, 5.0, 7.5)
+TEXT_CFGS = (1.0, 2.0, 4.0, 7.5)
 IMAGE_CFGS = (1.0, 1.5, 2.0)
 CELL, MARGIN = 192, 56
 

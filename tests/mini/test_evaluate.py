@@ -74,7 +74,7 @@ def test_the_whole_counts_every_scene_once_and_only_what_is_known() -> None:
 
 def test_the_committed_weights_do_what_they_are_asked() -> None:
     """Three held-out scenes of every family; the committed table has many more."""
-    editing = load_editing(BUILT_IN, text_cfg=4, image_cfg=1.2)
+    editing = load_editing(BUILT_IN, text_cfg=2, image_cfg=1.2)
     scores = []
     for family in FAMILIES:
         edits = held_out_edits(family, 3)
