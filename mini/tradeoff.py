@@ -22,10 +22,16 @@ from .instructions import EDITED, Edit
 from .scenes import render
 
 ROOT = Path(__file__).parents[1]
-USUAL = 7.5, 1.5
 IMAGE_CFGS = (1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2)
-# At 0 the source should come back.
-TEXT_CFGS = (0.0, 1.0, 1.5, 2.5, 4.0, 7.5)
+TEXT_CFGS = (1.0, 2.0, 4.0, 7.5)
+# Pairs of text_cfg and image_cfg; the first curve is the paper's.
+CURVES = {
+    "image_cfg, at text_cfg 7.5": [(7.5, scale) for scale in IMAGE_CFGS],
+    "image_cfg, at text_cfg 1": [(1.0, scale) for scale in IMAGE_CFGS],
+    "text_cfg, at image_cfg 1.5": [(scale, 1.5) for scale in TEXT_CFGS],
+}
+# The instruction does not count: the source should come back.
+ASKED_NOTHING = 0.0, 1.5
 
 
 @dataclass(frozen=True)
@@ -58,18 +64,15 @@ def measure(editing: Editing, edits: list[Edit], text_cfg: float, image_cfg: flo
     return Point(text_cfg, image_cfg, float(np.mean(asked)), float(np.mean(kept)))
 
 
-def plot(by_image: list[Point], by_text: list[Point], path: Path) -> None:
-    """Both curves; where the instruction does not count there is no change with a direction."""
+def plot(curves: dict[str, list[Point]], path: Path) -> None:
+    """A line for each curve, with the least and the largest of its scales written beside it."""
     figure, panel = plt.subplots(figsize=(6, 4.5))
-    for name, points in (
-        (f"text_cfg, at image_cfg {USUAL[1]:g}", [p for p in by_text if p.text_cfg > 0]),
-        (f"image_cfg, at text_cfg {USUAL[0]:g}", by_image),
-    ):
+    for name, points in curves.items():
         panel.plot([p.direction for p in points], [p.similarity for p in points], "o-", label=name)
-        for point in (points[0], points[-1]) if points is by_image else points:
-            scale = point.image_cfg if points is by_image else point.text_cfg
-            at, away = (point.direction, point.similarity), (6, -12 if points is by_image else 6)
-            panel.annotate(f"{scale:g}", at, textcoords="offset points", xytext=away)
+        for point in (points[0], points[-1]):
+            scale = point.text_cfg if name.startswith("text_cfg") else point.image_cfg
+            at = (point.direction, point.similarity)
+            panel.annotate(f"{scale:g}", at, textcoords="offset points", xytext=(6, 6))
     panel.set(
         xlabel="edit: cosine between the change and the one asked for",
         ylabel="image: PSNR to the source, dB",
@@ -111,14 +114,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     arguments = parser.parse_args()
     edits = [edit for family in EDITED for edit in held_out_edits(family, arguments.count)]
-    rows: tuple[list[Point], list[Point]] = [], []
-    pairs = [(USUAL[0], scale) for scale in IMAGE_CFGS], [(scale, USUAL[1]) for scale in TEXT_CFGS]
-    for points, scales in zip(rows, pairs, strict=True):
-        for pair in scales:
-            editing = load_editing(arguments.checkpoint, arguments.steps, *pair)
-            points.append(measure(editing, edits, *pair))
-    plot(*rows, ROOT / "docs" / "images" / "trade-off.png")
-    text = markdown([*rows[0], *rows[1]], arguments.count, arguments.steps)
+
+    def point(pair: tuple[float, float]) -> Point:
+        return measure(load_editing(arguments.checkpoint, arguments.steps, *pair), edits, *pair)
+
+    curves = {name: [point(pair) for pair in pairs] for name, pairs in CURVES.items()}
+    plot(curves, ROOT / "docs" / "images" / "trade-off.png")
+    points = [*(one for points in curves.values() for one in points), point(ASKED_NOTHING)]
+    text = markdown(points, arguments.count, arguments.steps)
     Path(__file__).with_name("tradeoff.md").write_text(text)
 
 
