@@ -26,7 +26,13 @@ comfy.cli_args.args.cpu = not torch.cuda.is_available()
 
 from instruct_pix2pix.checkpoints.loading import load_checkpoint  # noqa: E402
 from instruct_pix2pix.mini.drawing import stream  # noqa: E402
-from instruct_pix2pix.mini.evaluate import BUILT_IN, held_out_edits, nearest, psnr  # noqa: E402
+from instruct_pix2pix.mini.evaluate import (  # noqa: E402
+    BUILT_IN,
+    SUITED,
+    held_out_edits,
+    nearest,
+    psnr,
+)
 from instruct_pix2pix.mini.instructions import FAMILIES, Edit, sample_edit, targets  # noqa: E402
 from instruct_pix2pix.mini.scenes import render, sample_scene  # noqa: E402
 from instruct_pix2pix.nodes import cells  # noqa: E402
@@ -38,8 +44,6 @@ from instruct_pix2pix.samplers.control import Guidance  # noqa: E402
 
 RESULT = Path(__file__).with_suffix(".md")
 USUAL = 7.5, 1.5
-# The pair that suits ip2p-mini best on average, with which it is evaluated.
-SUITED = 2.0, 1.2
 KEEPS = (0.3, 0.5)
 GRID = [
     (text, image) for image in (1.0, 1.25, 1.5, 1.8, 2.2) for text in (1.5, 3.0, 5.0, 7.5, 10.0)

@@ -26,7 +26,13 @@ import typer
 comfy.cli_args.args.cpu = not torch.cuda.is_available()
 
 from instruct_pix2pix.checkpoints.loading import load_checkpoint  # noqa: E402
-from instruct_pix2pix.mini.evaluate import BUILT_IN, held_out_edits, nearest, psnr  # noqa: E402
+from instruct_pix2pix.mini.evaluate import (  # noqa: E402
+    BUILT_IN,
+    SUITED,
+    held_out_edits,
+    nearest,
+    psnr,
+)
 from instruct_pix2pix.mini.instructions import FAMILIES, Edit  # noqa: E402
 from instruct_pix2pix.mini.portraits import Portrait  # noqa: E402
 from instruct_pix2pix.mini.scenes import render  # noqa: E402
@@ -193,8 +199,8 @@ def edits_line(rows: list[Row]) -> list[str]:
 def main(
     count: Annotated[int, typer.Option(help="Scenes of each family.")] = 12,
     steps: int = 20,
-    text_cfg: Annotated[float, typer.Option(help="As the evaluation of ip2p-mini.")] = 2.0,
-    image_cfg: float = 1.2,
+    text_cfg: Annotated[float, typer.Option(help="As suits ip2p-mini best.")] = SUITED[0],
+    image_cfg: float = SUITED[1],
     grow: Annotated[int, typer.Option(help="Pixels of room for new shapes.")] = 4,
     family: Annotated[list[str] | None, typer.Option(help="Only these.")] = None,
     checkpoint: Path = BUILT_IN,
