@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .drawing import stream
-from .instructions import EDITED, family_of, instruct, is_edit, single_targets
+from .instructions import EDITED, FAMILY_OF, family_of, instruct, is_edit, single_targets
 from .scenes import KINDS, Scene, sample_scene
 
 # Held-out scenes have seeds below this, training scenes from here on.
@@ -29,8 +29,9 @@ SHARES = {
     "art medium": 0.08,
     "none": 0.05,
 }
-# Of all edits, those that ask for two changes at once.
-TWO_EDITS = 0.25
+# Of all edits, those that ask for two changes at once: half of them between any two of a group,
+# half from the scene itself, which alone may be of plain material or before a plain wall.
+TWO_EDITS = 0.3
 # Renderings of each family in a group, besides the scene itself.
 VARIANTS = {"hair color": 2, "hairstyle": 2, "clothes": 3, "weather": 3, "material": 3} | {
     "make-up": 2,
@@ -39,12 +40,16 @@ VARIANTS = {"hair color": 2, "hairstyle": 2, "clothes": 3, "weather": 3, "materi
     "art medium": 2,
     "background": 2,
 }
+# Group, source, target: a pair within a group.
+Link = tuple[int, int, int]
+# Renderings in a group that two edits lead to.
+DOUBLES = 5
 
 
 def variants(scene: Scene) -> list[Scene]:
     """The renderings of one scene between which there are edits, itself first.
 
-    Of each family of edits that the scene can have one or more, in all a dozen.
+    Of each family of edits that the scene can have one or more, in all a dozen, and DOUBLES more.
     """
     group = [scene]
     for family, names in EDITED.items():
@@ -52,13 +57,31 @@ def variants(scene: Scene) -> list[Scene]:
         reached = single_targets(scene, names)
         for index in rng.permutation(len(reached))[: VARIANTS.get(family, 1)]:
             group.append(reached[int(index)])
-    return group
+    return group + doubles(scene)
+
+
+def doubles(scene: Scene) -> list[Scene]:
+    """DOUBLES scenes to which two edits at once lead from `scene`."""
+    rng = stream(scene.seed, "doubles")
+    names = tuple(FAMILY_OF)
+    first, reached = single_targets(scene, names), list[Scene]()
+    while len(reached) < DOUBLES:
+        second = single_targets(first[int(rng.integers(len(first)))], names)
+        if second:
+            target = second[int(rng.integers(len(second)))]
+            if is_edit(scene, target) and family_of(scene, target) == "two edits":
+                reached.append(target)
+    return reached
 
 
 def groups(counts: dict[str, int], first_seed: int) -> list[list[Scene]]:
     """The variants of so many scenes of each kind, seeds counted up from `first_seed`."""
     kinds = [kind for kind in KINDS for _ in range(counts[kind])]
     return [variants(sample_scene(first_seed + i, kind)) for i, kind in enumerate(kinds)]
+
+
+def any_of(edits: list[Link], rng: np.random.Generator) -> Link:
+    return edits[int(rng.integers(len(edits)))]
 
 
 @dataclass(frozen=True)
@@ -76,34 +99,35 @@ class Pairs:
     def __init__(self, scenes: list[list[Scene]]):
         self.scenes = scenes
         self.starts = np.cumsum([0, *(len(group) for group in scenes)])
-        # For each family the pairs within the groups: group, source, target.
-        self.edits: dict[str, list[tuple[int, int, int]]] = {}
+        # For each family the pairs within the groups.
+        self.edits: dict[str, list[Link]] = {}
+        # Of the two edits those of the scene itself, not of one of its variants.
+        self.doubles: list[Link] = []
         for index, group in enumerate(scenes):
             for i, source in enumerate(group):
                 for j, target in enumerate(group):
                     family = family_of(source, target)
                     if family is not None and is_edit(source, target):
                         self.edits.setdefault(family, []).append((index, i, j))
+                        if family == "two edits" and i == 0:
+                            self.doubles.append((index, i, j))
         met = {family: share for family, share in SHARES.items() if family in self.edits}
         self.families = tuple(met)
         self.shares = np.array(list(met.values())) / sum(met.values())
 
     def draw(self, rng: np.random.Generator) -> Pair:
         family = self.families[int(rng.choice(len(self.families), p=self.shares))]
+        edits = self.edits[family]
         if family != "none" and rng.random() < TWO_EDITS:
-            family = "two edits"
-        index, source, target = self.any_of(family, rng)
+            edits = self.doubles if rng.random() < 0.5 else self.edits["two edits"]
+        index, source, target = any_of(edits, rng)
         group = self.scenes[index]
         text = instruct(group[source], group[target], rng)
         if family == "none" and rng.random() < 0.5:
             # What is asked for is there already.
             asked = self.families[int(rng.choice(len(self.families), p=self.shares))]
-            index, other, source = self.any_of(asked, rng)
+            index, other, source = any_of(self.edits[asked], rng)
             group, target = self.scenes[index], source
             text = instruct(group[other], group[source], rng)
         start = int(self.starts[index])
         return Pair(start + source, start + target, text)
-
-    def any_of(self, family: str, rng: np.random.Generator) -> tuple[int, int, int]:
-        edits = self.edits[family]
-        return edits[int(rng.integers(len(edits)))]

@@ -134,7 +134,7 @@ class Figure:
         self.relief.paste(round(255 * height), box, mask)
 
 
-def paint_figure(art: Painting, figure: Figure, material: str, seed: int) -> None:
+def paint_figure(art: Painting, figure: Figure, material: str) -> None:
     """Paint the figure in the region "object"; what glass lets through stays background too."""
     box = figure.outline.mask.getbbox()
     assert box is not None
@@ -156,7 +156,7 @@ def paint_figure(art: Painting, figure: Figure, material: str, seed: int) -> Non
         colors = mix(colors, (255, 255, 255), shine)
     else:
         tone = 0.5 + 0.85 * (light - 0.6) + 0.3 * tones
-        rng = stream(seed, material)
+        rng = stream(0, material)
         if material == "wood":
             x, y = rng.uniform(0.3, 0.7), rng.uniform(0.3, 0.7)
             wave = 0.012 * np.sin(9 * ys + rng.uniform(0, 6)) + 0.01 * np.sin(23 * ys + 8 * xs)
@@ -172,7 +172,7 @@ def paint_figure(art: Painting, figure: Figure, material: str, seed: int) -> Non
         ).astype(np.float32)
         colors = table[np.clip(tone * 255, 0, 255).astype(np.uint8)]
         if material == "marble":
-            veins = np.asarray(marble_veins(side, seed).mask.crop(box), np.float32) / 255
+            veins = np.asarray(marble_veins(side).mask.crop(box), np.float32) / 255
             colors = mix(colors, VEIN, veins)
         elif material == "bronze":
             a, b = rng.uniform(0, 6, 2)
@@ -207,8 +207,8 @@ def lighting(figure: Figure, box: tuple[int, int, int, int]) -> tuple[np.ndarray
     return light, np.clip((light - 0.93) * 16, 0, 1)
 
 
-def marble_veins(side: int, seed: int) -> Shape:
-    rng = stream(seed, "veins")
+def marble_veins(side: int) -> Shape:
+    rng = stream(0, "veins")
     veins = Shape(side)
     slope = rng.choice([-1, 1]) * rng.uniform(0.5, 0.9)
     for vein in range(9):

@@ -20,8 +20,12 @@ TILES = 16
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def apply(pixels: np.ndarray, medium: str, seed: int) -> np.ndarray:
-    """The picture in a medium, uint8 [h, w, 3] as `pixels`; the seed gives paper and strokes."""
+def apply(pixels: np.ndarray, medium: str) -> np.ndarray:
+    """The picture in a medium, uint8 [h, w, 3] as `pixels`.
+
+    All pictures are on the same paper and of the same strokes: nothing in the source could tell
+    a model others, and it would learn their mean, which is none.
+    """
     if medium == "drawing":
         return pixels
     painters = {
@@ -32,7 +36,7 @@ def apply(pixels: np.ndarray, medium: str, seed: int) -> np.ndarray:
         "black and white": black_and_white,
         "comic": comic,
     }
-    painted = painters[medium](pixels.astype(np.float32), seed)
+    painted = painters[medium](pixels.astype(np.float32))
     return np.rint(np.clip(painted, 0, 255)).astype(np.uint8)
 
 
@@ -49,48 +53,48 @@ def outlines(pixels: np.ndarray) -> np.ndarray:
     return np.clip(np.hypot(down, right) / 60, 0, 1)[..., None]
 
 
-def texture(shape: tuple[int, ...], seed: int, name: str, cell: float) -> np.ndarray:
+def texture(shape: tuple[int, ...], name: str, cell: float) -> np.ndarray:
     """Smooth noise around 0, -1..1, [h, w, 1], with bumps of `cell` pixels."""
     height, width = shape[:2]
     small = (max(2, round(height / cell)), max(2, round(width / cell)))
-    noise = stream(seed, name).uniform(0, 255, small).astype(np.uint8)
+    noise = stream(0, name).uniform(0, 255, small).astype(np.uint8)
     image = Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
     return (np.asarray(image, np.float32) / 127.5 - 1)[..., None]
 
 
-def pencil_sketch(pixels: np.ndarray, seed: int) -> np.ndarray:
+def pencil_sketch(pixels: np.ndarray) -> np.ndarray:
     """Grey lines, and hatching where it is dark, on white paper."""
     unit = len(pixels) / 128
     grey = (blurred(pixels, unit) @ LUMA)[..., None]
     y, x = np.mgrid[: pixels.shape[0], : pixels.shape[1]].astype(np.float32) / unit
     strokes = 0.5 + 0.5 * np.sin(
-        (x + y)[..., None] * 1.6 + 2 * texture(pixels.shape, seed, "hatching", 16)
+        (x + y)[..., None] * 1.6 + 2 * texture(pixels.shape, "hatching", 16)
     )
     shade = np.clip((190 - grey) / 190, 0, 1) * (0.35 + 0.65 * strokes)
     drawn = 250 - 130 * shade - 170 * outlines(pixels)
     return np.repeat(drawn, 3, -1)
 
 
-def watercolor(pixels: np.ndarray, seed: int) -> np.ndarray:
+def watercolor(pixels: np.ndarray) -> np.ndarray:
     """Pale colors that bleed and gather at their borders, on white paper."""
     unit = len(pixels) / 128
     soft = blurred(pixels, 1.4 * unit)
-    pale = 255 - (255 - soft) * (0.62 + 0.2 * texture(pixels.shape, seed, "wash", 10 * unit))
+    pale = 255 - (255 - soft) * (0.62 + 0.2 * texture(pixels.shape, "wash", 10 * unit))
     pale -= 40 * outlines(soft)
     height, width = pixels.shape[:2]
-    border = 5 * unit + 2 * unit * texture(pixels.shape, seed, "border", 8 * unit)[..., 0]
+    border = 5 * unit + 2 * unit * texture(pixels.shape, "border", 8 * unit)[..., 0]
     y, x = np.mgrid[:height, :width]
     inside = np.minimum(np.minimum(x, width - 1 - x), np.minimum(y, height - 1 - y)) - border
     cover = np.clip(inside / (2 * unit), 0, 1)[..., None]
     return 252 + (pale - 252) * cover
 
 
-def oil_painting(pixels: np.ndarray, seed: int) -> np.ndarray:
+def oil_painting(pixels: np.ndarray) -> np.ndarray:
     """Rich colors in visible, slanting strokes."""
     unit = len(pixels) / 128
     height, width = pixels.shape[:2]
     y, x = np.mgrid[:height, :width].astype(np.float32)
-    bend = 3 * unit * texture(pixels.shape, seed, "bend", 12 * unit)[..., 0]
+    bend = 3 * unit * texture(pixels.shape, "bend", 12 * unit)[..., 0]
     # Every stroke takes the color of its middle: places are rounded along and across it.
     along, across = (x + y) + bend, (x - y) + bend
     along = (np.floor(along / (9 * unit)) + 0.5) * 9 * unit - bend
@@ -104,13 +108,13 @@ def oil_painting(pixels: np.ndarray, seed: int) -> np.ndarray:
     return rich * np.array([1.04, 0.98, 0.86], np.float32) + 13 * ridges
 
 
-def mosaic(pixels: np.ndarray, seed: int) -> np.ndarray:
+def mosaic(pixels: np.ndarray) -> np.ndarray:
     """Square tiles of one color each, with dark joints between them."""
     height, width = pixels.shape[:2]
     image = Image.fromarray(pixels.astype(np.uint8))
     across, down = min(TILES, width), min(TILES, height)
     colors = np.asarray(image.resize((across, down), Image.Resampling.BOX), np.float32)
-    glaze = stream(seed, "glaze").uniform(-22, 22, (TILES, TILES, 1)).astype(np.float32)
+    glaze = stream(0, "glaze").uniform(-22, 22, (TILES, TILES, 1)).astype(np.float32)
     colors = 120 + 1.15 * (colors - 120) + glaze[:down, :across]
     rows, columns = np.arange(height) * down / height, np.arange(width) * across / width
     tiled = colors[rows.astype(int)][:, columns.astype(int)]
@@ -119,13 +123,13 @@ def mosaic(pixels: np.ndarray, seed: int) -> np.ndarray:
     return np.where(in_joint[..., None], np.array([74, 70, 66], np.float32), tiled)
 
 
-def black_and_white(pixels: np.ndarray, seed: int) -> np.ndarray:
-    """Greyscale with some more contrast; nothing in it is random."""
+def black_and_white(pixels: np.ndarray) -> np.ndarray:
+    """Greyscale with some more contrast."""
     return np.repeat(128 + 1.15 * ((pixels @ LUMA)[..., None] - 128), 3, -1)
 
 
-def comic(pixels: np.ndarray, seed: int) -> np.ndarray:
-    """Few flat colors, black outlines, and dots in the shadows; nothing in it is random."""
+def comic(pixels: np.ndarray) -> np.ndarray:
+    """Few flat colors, black outlines, and dots in the shadows."""
     unit = len(pixels) / 128
     grey = (pixels @ LUMA)[..., None]
     vivid = grey + 1.6 * (pixels - grey)

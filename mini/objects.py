@@ -36,6 +36,15 @@ PAINTS: tuple[Color, ...] = (
     (238, 88, 148),
     (40, 158, 76),
 )
+# What can be added has nothing of its own that the picture does not tell before it is there: its
+# place and colors are fixed or follow the surface. Else no model could know what is right.
+FLOWERS: dict[str, tuple[Color, Color]] = {
+    "table": ((240, 60, 80), (252, 160, 40)),
+    "grass": ((250, 130, 180), (150, 90, 220)),
+    "floor": ((150, 90, 220), (252, 160, 40)),
+}
+PAPERS = {"table": PAINTS[3], "grass": PAINTS[4], "floor": PAINTS[0]}
+LEATHER: tuple[Color, Color] = ((34, 92, 204), (196, 138, 82))
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,7 @@ def paint(scene: Object, size: int, regions: Sequence[str] = ()) -> Painting:
     shadow = figure.shape().ellipse(0.05 * figure.place.turn, 0.0, *SHADOWS[scene.subject])
     art.layer("background", shadow.soften(0.012).opacity(0.5), INK)
     draw[scene.subject](figure, scene.seed)
-    paint_figure(art, figure, scene.material, scene.seed)
+    paint_figure(art, figure, scene.material)
     if scene.thing == "extra":
         if scene.subject == "vase":
             paint_flowers(art, scene, figure.place)
@@ -291,7 +300,6 @@ def draw_car(figure: Figure, seed: int) -> None:
 
 def paint_flowers(art: Painting, scene: Object, at: Place) -> None:
     """A bunch in the mouth of the vase; its stems are seen in a vase of glass."""
-    rng = stream(scene.seed, "flowers")
     _, top = neck_of(scene.seed)
     stems, leaves = Placed(art.side, at), Placed(art.side, at)
     blooms = [Placed(art.side, at) for _ in range(2)]
@@ -303,9 +311,8 @@ def paint_flowers(art: Painting, scene: Object, at: Place) -> None:
         art.layer("thing object background", inside.opacity(0.6), (70, 140, 92))
     heads = ((-0.2, 0.12), (0.2, 0.13), (-0.1, 0.2), (0.11, 0.22), (0.0, 0.27), (0.0, 0.13))
     for turn, (u, lift) in enumerate(heads):
-        u, v = u + rng.uniform(-0.02, 0.02), top + lift + rng.uniform(-0.02, 0.02)
+        v, radius = top + lift, 0.037
         stems.line([(u * 0.25, top - 0.01), (u * 0.5, top + lift * 0.5), (u, v)], 0.015)
-        radius = rng.uniform(0.034, 0.04)
         for petal in np.arange(6) * np.pi / 3:
             x, y = u + radius * np.cos(petal), v + radius * np.sin(petal)
             blooms[turn % 2].ellipse(float(x), float(y), radius * 0.75, radius * 0.75)
@@ -315,19 +322,16 @@ def paint_flowers(art: Painting, scene: Object, at: Place) -> None:
         leaves.polygon(smooth(leaf, 2))
     art.layer("thing", stems, (46, 122, 56))
     art.layer("thing", leaves, (64, 152, 70), (38, 108, 54), 0.3, 0.45)
-    choices: tuple[Color, ...] = ((240, 60, 80), (250, 130, 180), (252, 160, 40), (150, 90, 220))
-    first, second = rng.permutation(4)[:2]
-    for bloom, color in zip(blooms, (choices[first], choices[second]), strict=True):
+    for bloom, color in zip(blooms, FLOWERS[scene.surface], strict=True):
         art.layer("thing", bloom, lighter(color, 0.15), darker(color, 0.12), 0.08, 0.4)
     art.layer("thing", hearts, (255, 222, 80))
 
 
 def paint_hat(art: Painting, scene: Object, at: Place) -> None:
     """A paper cone on the head, with stripes, a frill and a tuft."""
-    rng = stream(scene.seed, "party hat")
-    color = PAINTS[rng.integers(len(PAINTS))]
+    color = PAPERS[scene.surface]
     brim = 0.555 if scene.subject == "cat" else 0.6
-    tip = (rng.uniform(-0.03, 0.03), brim + 0.22)
+    tip = (0.02, brim + 0.22)
     cone = Placed(art.side, at).polygon([(-0.11, brim), (0.11, brim), tip])
     art.layer("thing", cone, lighter(color, 0.2), darker(color, 0.1), 0.05, 0.3)
     stripes = Placed(art.side, at)
@@ -343,14 +347,12 @@ def paint_hat(art: Painting, scene: Object, at: Place) -> None:
 
 def paint_luggage(art: Painting, seed: int, at: Place) -> None:
     """Suitcases on a rack over the roof."""
-    rng, roof = stream(seed, "luggage"), roof_of(seed)
+    roof = roof_of(seed)
     rack = Placed(art.side, at).line([(-0.25, roof + 0.022), (0.13, roof + 0.022)], 0.018)
     for u in (-0.19, 0.07):
         rack.line([(u, roof - 0.02), (u, roof + 0.02)], 0.018)
     art.layer("thing", rack, (52, 52, 62))
-    first, second = rng.permutation(len(PAINTS))[:2]
-    large, small = rng.uniform(0.13, 0.16), rng.uniform(0.09, 0.12)
-    cases = ((-0.235, -0.045, large, PAINTS[first]), (-0.035, 0.125, small, (196, 138, 82)))
+    cases = ((-0.235, -0.045, 0.145, LEATHER[0]), (-0.035, 0.125, 0.105, LEATHER[1]))
     for left, right, tall, color in cases:
         foot = roof + 0.03
         handle = Placed(art.side, at)
@@ -364,4 +366,4 @@ def paint_luggage(art: Painting, seed: int, at: Place) -> None:
         straps = Placed(art.side, at)
         for u in (left + 0.035, right - 0.035):
             straps.line([(u, foot), (u, foot + tall)], 0.02)
-        art.layer("thing", straps, lighter(PAINTS[second], 0.75))
+        art.layer("thing", straps, (250, 236, 204))

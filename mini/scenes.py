@@ -23,7 +23,7 @@ MODULES: dict[str, ModuleType] = {
 KINDS = tuple(MODULES)
 
 # Raised whenever the same scene is drawn differently, so that a model tells what it was trained on.
-VERSION = 4
+VERSION = 5
 
 # How often a sampled scene has the plain value of an attribute: what people edit is mostly plain.
 PLAIN_SHARES = {
@@ -70,7 +70,7 @@ def paint(scene: Scene, size: int, regions: Sequence[str] = ()) -> Painting:
 
 def render(scene: Scene, size: int) -> np.ndarray:
     """The picture of a scene, uint8 [size, size, 3]."""
-    return media.apply(paint(scene, size).pixels(), scene.medium, scene.seed)
+    return media.apply(paint(scene, size).pixels(), scene.medium)
 
 
 def mask(scene: Scene, name: str, size: int) -> np.ndarray:

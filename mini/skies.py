@@ -38,7 +38,7 @@ RAINBOW: tuple[Color, ...] = (
     (44, 110, 228),
     (142, 62, 190),
 )
-SPARKS: tuple[Color, ...] = ((255, 52, 96), (255, 214, 50), (70, 226, 110), (206, 96, 255))
+SPARKS: tuple[Color, ...] = ((255, 52, 96), (255, 214, 50), (206, 96, 255))
 
 
 def timed(color: Color, time: str) -> Color:
@@ -106,12 +106,23 @@ def paint_sky(art: Painting, scene: "Landscape") -> None:
         paint_fireworks(art, scene)
 
 
+# What weather, time and things bring has nothing that the picture does not tell before it is there:
+# its place is fixed or follows the landmark. Else no model could know what is right.
+def over_landmark(scene: "Landscape") -> float:
+    return float(stream(scene.seed, "landmark").uniform(0.36, 0.64))
+
+
+def beside_landmark(scene: "Landscape") -> float:
+    """In the wider half of the sky."""
+    x = over_landmark(scene)
+    return x - 0.28 if x > 0.5 else x + 0.28
+
+
 def paint_sun(art: Painting, scene: "Landscape") -> None:
-    rng = stream(scene.seed, "sun")
-    x, y = rng.uniform(0.15, 0.85), rng.uniform(0.12, 0.22)
+    x, y = beside_landmark(scene), 0.17
     glow, disc, radius = (255, 246, 190), (255, 224, 72), 0.085
     if scene.time == "sunset":
-        x, y = 0.25 + 0.7 * (x - 0.15), 0.34
+        y = 0.34
         glow, disc, radius = (255, 190, 90), (236, 44, 38), 0.105
     for reach, opacity in ((0.075, 0.25), (0.035, 0.4)):
         halo = art.shape().ellipse(x, y, radius + reach, radius + reach)
@@ -122,7 +133,7 @@ def paint_sun(art: Painting, scene: "Landscape") -> None:
 
 def paint_stars(art: Painting, scene: "Landscape") -> None:
     """Stars and the moon."""
-    rng = stream(scene.seed, "stars")
+    rng = stream(0, "stars")
     stars = art.shape()
     for star in range(28):
         x, y = (star % 7 + rng.random()) / 7, (star // 7 + rng.random()) * 0.11
@@ -131,14 +142,12 @@ def paint_stars(art: Painting, scene: "Landscape") -> None:
             [(x, y - radius * 1.5), (x + radius, y), (x, y + radius * 1.5), (x - radius, y)]
         )
     art.layer("sky", stars, (255, 250, 224))
-    rng = stream(scene.seed, "moon")
-    x, y = rng.uniform(0.15, 0.85), rng.uniform(0.13, 0.2)
+    x, y = beside_landmark(scene), 0.165
     for radius, opacity in ((0.135, 0.14), (0.11, 0.2)):
         halo = art.shape().ellipse(x, y, radius, radius).opacity(opacity)
         art.layer("sky", halo, (190, 206, 255))
     moon = art.shape().ellipse(x, y, 0.08, 0.08)
-    if rng.random() < 0.5:
-        moon.cut(art.shape().ellipse(x + 0.045, y - 0.02, 0.07, 0.07))
+    moon.cut(art.shape().ellipse(x + 0.045, y - 0.02, 0.07, 0.07))
     art.layer("sky", moon, (255, 252, 232), (226, 224, 214), y - 0.08, y + 0.08)
 
 
@@ -183,9 +192,8 @@ def paint_clouds(art: Painting, scene: "Landscape") -> None:
 
 
 def paint_lightning(art: Painting, scene: "Landscape") -> None:
-    rng = stream(scene.seed, "lightning")
-    x = rng.uniform(0.3, 0.7)
-    lean = 0.05 if rng.random() < 0.5 else -0.05
+    x = beside_landmark(scene)
+    lean = 0.05 if x < 0.5 else -0.05
     bolt = [(x, 0.14), (x - lean, 0.3), (x + lean * 0.8, 0.29), (x - lean * 0.9, 0.5)]
     art.layer("sky", art.shape().line(bolt, 0.085).soften(0.03).opacity(0.5), (176, 170, 236))
     zigzag = [
@@ -201,8 +209,7 @@ def paint_lightning(art: Painting, scene: "Landscape") -> None:
 
 
 def paint_rainbow(art: Painting, scene: "Landscape") -> None:
-    rng = stream(scene.seed, "rainbow")
-    x, y, band = rng.uniform(0.35, 0.65), rng.uniform(0.55, 0.6), 0.026
+    x, y, band = over_landmark(scene), 0.575, 0.026
     for index, color in enumerate(RAINBOW):
         bow = art.shape().arch(x, y, 0.46 - band * index, band * 1.15).opacity(0.88)
         art.layer("thing", bow, color)
@@ -210,16 +217,12 @@ def paint_rainbow(art: Painting, scene: "Landscape") -> None:
 
 def paint_fireworks(art: Painting, scene: "Landscape") -> None:
     """Three bursts, each on smoke that sets it off against a bright sky."""
-    rng = stream(scene.seed, "fireworks")
-    colors = rng.permutation(len(SPARKS))
-    for burst in range(3):
-        x, y = 0.19 + 0.31 * burst + rng.uniform(-0.03, 0.03), rng.uniform(0.15, 0.29)
-        radius, turn = rng.uniform(0.115, 0.145), rng.uniform(0, np.pi)
-        color = SPARKS[colors[burst]]
+    bursts = ((0.19, 0.24, 0.125), (0.5, 0.18, 0.14), (0.81, 0.25, 0.12))
+    for color, (x, y, radius) in zip(SPARKS, bursts, strict=True):
         smoke = art.shape().ellipse(x, y, radius * 1.05, radius * 1.05).soften(0.025)
         art.layer("thing", smoke.opacity(0.62), (24, 20, 58))
         rays, tips = art.shape(), art.shape()
-        for angle in turn + np.arange(10) * np.pi / 5:
+        for angle in (np.arange(10) + 0.5) * np.pi / 5:
             way = np.array([np.cos(angle), np.sin(angle)])
             (x0, y0), (x1, y1) = (np.array([x, y]) + radius * r * way for r in (0.2, 0.95))
             rays.line([(x0, y0), (x1, y1)], 0.016)
@@ -240,7 +243,7 @@ def paint_air(art: Painting, scene: "Landscape") -> None:
 
 def paint_rain(art: Painting, scene: "Landscape") -> None:
     slant, width = (0.025, 0.016) if scene.weather == "rainy" else (0.09, 0.012)
-    rng = stream(scene.seed, "rain")
+    rng = stream(0, "rain")
     streaks = art.shape()
     for row in range(6):
         for column in range(6):
@@ -252,7 +255,7 @@ def paint_rain(art: Painting, scene: "Landscape") -> None:
 
 
 def paint_flakes(art: Painting, scene: "Landscape") -> None:
-    rng = stream(scene.seed, "flakes")
+    rng = stream(0, "flakes")
     flakes = art.shape()
     for row in range(7):
         for column in range(7):
@@ -263,7 +266,7 @@ def paint_flakes(art: Painting, scene: "Landscape") -> None:
 
 
 def paint_mist(art: Painting, scene: "Landscape") -> None:
-    rng = stream(scene.seed, "mist")
+    rng = stream(0, "mist")
     veils = art.shape()
     for y in (0.5, 0.63, 0.8):
         veils.ellipse(rng.uniform(0.1, 0.9), y + rng.uniform(-0.02, 0.02), 0.5, 0.03)

@@ -33,6 +33,8 @@ LATENT_SPREAD = 1 / LATENT_SCALE
 DROPOUT = 0.05
 SCENES = {"portrait": 1000, "landscape": 700, "object": 600}
 BATCH = 12
+# The noise level below which whoever is asked nothing may also meet an edit that is half made.
+SETTLED = 2.0
 # Of so many scenes one is drawn again to fit the colors of live previews.
 SHOWN_EVERY = 100
 # Cells of the latent: what an edit changes counts as much as all the picture, unless it is less.
@@ -118,20 +120,30 @@ def edit_loss(
     source: Tensor,
     target: Tensor,
     kept: Tensor,
+    asked: Tensor,
     rows: Tensor,
 ) -> Tensor:
     """The weighted error of the predicted noise, over the picture and over what the edit changes.
 
     A lipstick is two cells of 256: in the mean over the picture alone it would hardly count.
 
+    Who is asked nothing gives the source back: else, without an instruction, the model would learn
+    the mean of all edits, and guidance would start from there. But of the pairs with little noise
+    half keep their edit: there the noisy picture tells what it is, so what was begun is finished
+    with or without the words, and strong guidance stops pushing further.
+
     noise_levels  the scheduler's cumulated alphas [1000]
     source        raw latents [n, 4, h, w]
     target        raw latents [n, 4, h, w]
     kept          [n], 0 where the source is dropped
+    asked         [n], 0 where the instruction is dropped and the source is not
     rows          the instructions' tokens [n, 77]
     """
     step = torch.randint(0, len(noise_levels), (len(target),), device=target.device)
     alpha = noise_levels[step][:, None, None, None]
+    sigmas = (1 / alpha - 1).sqrt()
+    half_made = (sigmas < SETTLED) & (torch.rand_like(sigmas) < 0.5)
+    target = torch.where((asked[:, None, None, None] > 0) | half_made, target, source)
     noise = torch.randn_like(target) + tints(target)
     noisy = alpha.sqrt() * LATENT_SCALE * target + (1 - alpha).sqrt() * noise
     context = networks["text"](rows).last_hidden_state
@@ -141,30 +153,24 @@ def edit_loss(
     error = (predicted - noise).square().mean(1, keepdim=True)
     area = changed.sum((1, 2, 3)).clamp(min=LEAST_AREA)
     errors = error.mean((1, 2, 3)) + (changed * error).sum((1, 2, 3)) / area
-    return (loss_weights((1 / alpha.flatten() - 1).sqrt()) * errors).mean()
+    return (loss_weights(sigmas.flatten()) * errors).mean()
 
 
-def without(chances: np.ndarray, pairs: list[Pair]) -> tuple[list[Pair], Tensor]:
+def without(chances: np.ndarray, pairs: list[Pair]) -> tuple[list[Pair], Tensor, Tensor]:
     """Take the instruction, the source or both from DROPOUT of the pairs each.
-
-    Who is asked nothing gives the source back: else, without an instruction, the model would
-    learn the mean of all edits, and guidance would start from there.
 
     chances  [n], uniform in 0..1
 
-    Returns the pairs and, [n], 0 where the source is to be zeros.
+    Returns the pairs; [n], 0 where the source is to be zeros; [n], 0 where of a source alone
+    nothing is asked.
     """
-    left, kept = [], torch.ones(len(pairs))
-    for i, (chance, pair) in enumerate(zip(chances, pairs, strict=True)):
-        if chance < DROPOUT:
-            pair = Pair(pair.source, pair.source, "")
-        elif chance < 2 * DROPOUT:
-            pair = Pair(pair.source, pair.target, "")
-            kept[i] = 0
-        elif chance < 3 * DROPOUT:
-            kept[i] = 0
-        left.append(pair)
-    return left, kept
+    silent = [
+        Pair(p.source, p.target, "") if c < 2 * DROPOUT else p
+        for c, p in zip(chances, pairs, strict=True)
+    ]
+    chance = torch.from_numpy(chances)
+    kept = (chance < DROPOUT) | (chance >= 3 * DROPOUT)
+    return silent, kept.float(), (chance >= DROPOUT).float()
 
 
 def export_model(folder: Path, path: Path, recipe: dict[str, object]) -> None:
@@ -228,13 +234,16 @@ def train_unet(folder: Path, minutes: float, workers: int, seed: int = 0) -> Non
         torch.manual_seed(int(rng.integers(2**32)))
         losses: list[float] = []
         for _ in run.steps(rank):
-            batch, kept = without(rng.random(BATCH), [pairs.draw(rng) for _ in range(BATCH)])
+            drawn = [pairs.draw(rng) for _ in range(BATCH)]
+            batch, kept, asked = without(rng.random(BATCH), drawn)
             source = latents[[pair.source for pair in batch]].to(DEVICE, torch.float32)
             target = latents[[pair.target for pair in batch]].to(DEVICE, torch.float32)
             rows = vocabulary.rows([pair.instruction for pair in batch]).to(DEVICE)
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * clock.rate()
-            loss = edit_loss(networks, noise_levels, source, target, kept.to(DEVICE), rows)
+            loss = edit_loss(
+                networks, noise_levels, source, target, kept.to(DEVICE), asked.to(DEVICE), rows
+            )
             loss.backward()
             torch.nn.utils.clip_grad_norm_(networks.parameters(), 1.0)
             optimizer.step()

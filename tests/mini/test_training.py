@@ -1,6 +1,7 @@
 """The trainer: it learns, it resumes, and the same seeds give the same data."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,10 +9,10 @@ import torch
 from diffusers import DDPMScheduler
 from instruct_pix2pix.mini.data import SHARES, VARIANTS, Pair, Pairs, groups
 from instruct_pix2pix.mini.instructions import FAMILIES, family_of
-from instruct_pix2pix.mini.networks import build_vae
+from instruct_pix2pix.mini.networks import LATENT_SCALE, build_vae
 from instruct_pix2pix.mini.scenes import KINDS, render, sample_scene
 from instruct_pix2pix.mini.train_text import asked_values
-from instruct_pix2pix.mini.train_unet import build_networks, edit_loss, without
+from instruct_pix2pix.mini.train_unet import SETTLED, build_networks, edit_loss, without
 from instruct_pix2pix.mini.train_vae import reconstruction_loss, to_tensor
 from instruct_pix2pix.mini.training import Clock, Run, run_workers, share
 from torch import nn
@@ -50,7 +51,12 @@ def test_every_family_is_trained() -> None:
     assert set(VARIANTS) <= set(FAMILIES)
     assert sum(SHARES.values()) == pytest.approx(1)
     scenes = groups({"portrait": 20, "landscape": 20, "object": 20}, first_seed=50)
-    assert set(Pairs(scenes).edits) == set(FAMILIES)
+    pairs = Pairs(scenes)
+    assert set(pairs.edits) == set(FAMILIES)
+    flat = [scenes[group][i] for group, i, _ in pairs.doubles]
+    assert {"plain", "studio"} <= {
+        value for s in flat for n in ("material", "background") if (value := getattr(s, n, None))
+    }
 
 
 def test_the_first_stage_overfits_two_pictures() -> None:
@@ -78,7 +84,9 @@ def test_an_edit_step_overfits_one_pair() -> None:
     losses = []
     for _ in range(25):
         torch.manual_seed(1)  # the same noise at every step
-        loss = edit_loss(networks, noise_levels(), source, target, torch.ones(2), rows)
+        loss = edit_loss(
+            networks, noise_levels(), source, target, torch.ones(2), torch.ones(2), rows
+        )
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -86,15 +94,48 @@ def test_an_edit_step_overfits_one_pair() -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_who_is_asked_nothing_gives_the_source_back() -> None:
-    pairs, kept = without(np.array([0.01, 0.06, 0.11, 0.5]), [Pair(3, 4, "make it snow")] * 4)
-    assert [(pair.target, pair.instruction) for pair in pairs] == [
-        (3, ""),
-        (4, ""),
-        (4, "make it snow"),
-        (4, "make it snow"),
-    ]
+def test_words_source_and_both_are_dropped_in_turn() -> None:
+    pairs, kept, asked = without(
+        np.array([0.01, 0.06, 0.11, 0.5]), [Pair(3, 4, "make it snow")] * 4
+    )
+    assert [pair.instruction for pair in pairs] == ["", "", "make it snow", "make it snow"]
+    assert {(pair.source, pair.target) for pair in pairs} == {(3, 4)}
     assert kept.tolist() == [1, 0, 0, 1]
+    assert asked.tolist() == [0, 1, 1, 1]
+
+
+class Copying(nn.Module):
+    """Takes the source for the result: what it predicts is the noise if that is so."""
+
+    def __init__(self, levels: torch.Tensor):
+        super().__init__()
+        self.levels = levels
+
+    def forward(self, x: torch.Tensor, step: torch.Tensor, context: object) -> SimpleNamespace:
+        alpha = self.levels[step][:, None, None, None]
+        clean = alpha.sqrt() * LATENT_SCALE * x[:, 4:]
+        return SimpleNamespace(sample=(x[:, :4] - clean) / (1 - alpha).sqrt())
+
+
+def test_who_is_asked_nothing_meets_edits_only_where_noise_does_not_hide_them() -> None:
+    """To copy the source is right where noise is loud, and for half the pairs where it is not."""
+    count = 4000
+    source, target = torch.zeros(count, 4, 2, 2), torch.ones(count, 4, 2, 2)
+    rows = torch.ones(count, 77, dtype=torch.long)
+    text = build_networks(tokens=12)["text"]
+    sigmas = (1 / noise_levels() - 1).sqrt()
+
+    def loss(levels: torch.Tensor, asked: float) -> float:
+        torch.manual_seed(0)
+        networks = nn.ModuleDict({"unet": Copying(levels), "text": text})
+        said = torch.full((count,), asked)
+        with torch.no_grad():
+            error = edit_loss(networks, levels, source, target, torch.ones(count), said, rows)
+        return error.item()
+
+    loud, quiet = noise_levels()[sigmas >= SETTLED], noise_levels()[sigmas < SETTLED]
+    assert loss(loud, asked=0) < 1e-6 < loss(loud, asked=1)
+    assert loss(quiet, asked=0) == pytest.approx(0.5 * loss(quiet, asked=1), rel=0.1)
 
 
 def test_the_learning_rate_rises_then_falls_to_nothing() -> None:
