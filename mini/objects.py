@@ -37,7 +37,8 @@ PAINTS: tuple[Color, ...] = (
     (40, 158, 76),
 )
 # What can be added has nothing of its own that the picture does not tell before it is there: its
-# place and colors are fixed or follow the surface. Else no model could know what is right.
+# place and colors are fixed or follow the surface, which so shows in it, as it does through glass.
+# Else no model could know what is right.
 FLOWERS: dict[str, tuple[Color, Color]] = {
     "table": ((240, 60, 80), (252, 160, 40)),
     "grass": ((250, 130, 180), (150, 90, 220)),
@@ -323,7 +324,7 @@ def paint_flowers(art: Painting, scene: Object, at: Place) -> None:
     art.layer("thing", stems, (46, 122, 56))
     art.layer("thing", leaves, (64, 152, 70), (38, 108, 54), 0.3, 0.45)
     for bloom, color in zip(blooms, FLOWERS[scene.surface], strict=True):
-        art.layer("thing", bloom, lighter(color, 0.15), darker(color, 0.12), 0.08, 0.4)
+        art.layer("thing background", bloom, lighter(color, 0.15), darker(color, 0.12), 0.08, 0.4)
     art.layer("thing", hearts, (255, 222, 80))
 
 
@@ -333,7 +334,7 @@ def paint_hat(art: Painting, scene: Object, at: Place) -> None:
     brim = 0.555 if scene.subject == "cat" else 0.6
     tip = (0.02, brim + 0.22)
     cone = Placed(art.side, at).polygon([(-0.11, brim), (0.11, brim), tip])
-    art.layer("thing", cone, lighter(color, 0.2), darker(color, 0.1), 0.05, 0.3)
+    art.layer("thing background", cone, lighter(color, 0.2), darker(color, 0.1), 0.05, 0.3)
     stripes = Placed(art.side, at)
     for lift in (0.055, 0.125):
         stripes.line([(-0.15, brim + lift - 0.02), (0.15, brim + lift + 0.025)], 0.028)
