@@ -1,7 +1,8 @@
 """Train ip2p-mini from nothing: `python -m mini.train`, from the repository's root.
 
 Stages, each resumed where it stopped: sketch (the first stage's latents), vae (its decoder in
-full), latents, unet (with the text encoder), export.
+full), latents, unet (with the text encoder), export. The minutes are those that the committed
+weights took on two CPU cores; on a GPU give fewer.
 """
 
 import argparse
@@ -23,9 +24,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("stages", nargs="*", default=STAGES)
     parser.add_argument("--folder", type=Path, default=Path("runs/mini"))
-    parser.add_argument("--sketch-minutes", type=float, default=15)
-    parser.add_argument("--vae-minutes", type=float, default=10)
-    parser.add_argument("--unet-minutes", type=float, default=60)
+    parser.add_argument("--sketch-minutes", type=float, default=48)
+    parser.add_argument("--vae-minutes", type=float, default=22.5)
+    parser.add_argument("--unet-minutes", type=float, default=190)
     parser.add_argument("--output", type=Path, default=Path("mini/ip2p-mini.safetensors"))
     parser.add_argument(
         "--workers", type=int, default=2, help="processes of one thread each, without a GPU"
