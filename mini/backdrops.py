@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .drawing import Color, Painting, darker, lighter, smooth, stream
+from .drawing import Color, Painting, darker, lighter, one, smooth, stream
 
 BACKGROUNDS = ("studio", "beach", "forest", "city", "mountains", "library")
 # The studio's colors at the top and at the bottom of the picture.
@@ -35,7 +35,7 @@ def paint_backdrop(art: Painting, seed: int, background: str) -> None:
 
 
 def studio(art: Painting, rng: np.random.Generator) -> None:
-    top, bottom = STUDIOS[rng.integers(len(STUDIOS))]
+    top, bottom = one(rng, STUDIOS)
     art.fill("background", top, bottom)
     x, y, radius = rng.uniform(0.1, 0.9), rng.uniform(0.1, 0.5), rng.uniform(0.15, 0.3)
     art.layer("background", art.shape().ellipse(x, y, radius, radius), lighter(top, 0.22))
@@ -150,7 +150,7 @@ def library(art: Painting, rng: np.random.Generator) -> None:
         left = rng.uniform(-0.04, 0.0)
         while left < 1.0:
             width, height = rng.uniform(0.04, 0.06), rng.uniform(0.115, 0.155)
-            spine = books[int(rng.integers(len(books)))]
+            spine = one(rng, books)
             right = left + width - 0.008
             spine.polygon(
                 [(left, foot - height), (right, foot - height), (right, foot), (left, foot)]

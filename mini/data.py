@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .drawing import stream
+from .drawing import one, stream
 from .instructions import EDITED, FAMILY_OF, family_of, instruct, is_edit, single_targets
 from .scenes import KINDS, Scene, sample_scene
 
@@ -66,9 +66,9 @@ def doubles(scene: Scene) -> list[Scene]:
     names = tuple(FAMILY_OF)
     first, reached = single_targets(scene, names), list[Scene]()
     while len(reached) < DOUBLES:
-        second = single_targets(first[int(rng.integers(len(first)))], names)
+        second = single_targets(one(rng, first), names)
         if second:
-            target = second[int(rng.integers(len(second)))]
+            target = one(rng, second)
             if is_edit(scene, target) and family_of(scene, target) == "two edits":
                 reached.append(target)
     return reached
@@ -78,10 +78,6 @@ def groups(counts: dict[str, int], first_seed: int) -> list[list[Scene]]:
     """The variants of so many scenes of each kind, seeds counted up from `first_seed`."""
     kinds = [kind for kind in KINDS for _ in range(counts[kind])]
     return [variants(sample_scene(first_seed + i, kind)) for i, kind in enumerate(kinds)]
-
-
-def any_of(edits: list[Link], rng: np.random.Generator) -> Link:
-    return edits[int(rng.integers(len(edits)))]
 
 
 @dataclass(frozen=True)
@@ -120,13 +116,13 @@ class Pairs:
         edits = self.edits[family]
         if family != "none" and rng.random() < TWO_EDITS:
             edits = self.doubles if rng.random() < 0.5 else self.edits["two edits"]
-        index, source, target = any_of(edits, rng)
+        index, source, target = one(rng, edits)
         group = self.scenes[index]
         text = instruct(group[source], group[target], rng)
         if family == "none" and rng.random() < 0.5:
             # What is asked for is there already.
             asked = self.families[int(rng.choice(len(self.families), p=self.shares))]
-            index, other, source = any_of(self.edits[asked], rng)
+            index, other, source = one(rng, self.edits[asked])
             group, target = self.scenes[index], source
             text = instruct(group[other], group[source], rng)
         start = int(self.starts[index])

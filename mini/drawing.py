@@ -5,10 +5,12 @@ Coordinates and lengths are fractions of the picture's side: (0, 0) is the top l
 
 import zlib
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+T = TypeVar("T")
 Color = tuple[int, int, int]
 Point = tuple[float, float]
 
@@ -19,6 +21,11 @@ OVERSAMPLING = 2
 def stream(seed: int, name: str) -> np.random.Generator:
     """The random numbers of one detail; no other detail's choices can move them."""
     return np.random.default_rng([seed, zlib.crc32(name.encode())])
+
+
+def one(rng: np.random.Generator, options: Sequence[T]) -> T:
+    """One of the options, each as likely as any other."""
+    return options[int(rng.integers(len(options)))]
 
 
 def blend(a: Color, b: Color, amount: float) -> Color:

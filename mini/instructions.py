@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .drawing import one
 from .landscapes import Landscape
 from .objects import Object
 from .portraits import Portrait
@@ -132,10 +133,6 @@ class Edit:
     target: Scene
 
 
-def one(rng: np.random.Generator, options: tuple[str, ...]) -> str:
-    return options[int(rng.integers(len(options)))]
-
-
 def noun(rng: np.random.Generator, attribute: str, value: str) -> str:
     return one(rng, NOUNS.get(attribute, {}).get(value, (value,)))
 
@@ -199,7 +196,7 @@ def phrase(source: Any, target: Any, name: str, rng: np.random.Generator, held_o
     """
     old, new = getattr(source, name), getattr(target, name)
     words = {"old": noun(rng, name, old), "new": noun(rng, name, new)}
-    words["whose"], words["them"], words["they"] = PEOPLE[int(rng.integers(len(PEOPLE)))]
+    words["whose"], words["them"], words["they"] = one(rng, PEOPLE)
     wordings: Wordings
     if name == "hair_color":
         wordings = HAIR_COLOR
@@ -277,7 +274,7 @@ def mistyped(text: str, rng: np.random.Generator) -> str:
     places = [m.start() for m in re.finditer(r"(?<=\w)\w(?=\w\w)", text)]
     if not places:
         return text
-    at = places[int(rng.integers(len(places)))]
+    at = one(rng, places)
     way = int(rng.integers(3))
     letters = (text[at + 1] + text[at], text[at + 1], text[at] * 2 + text[at + 1])[way]
     return text[:at] + letters + text[at + 2 :]
@@ -294,7 +291,7 @@ def sample_edit(
     reachable = targets(source, family)
     if not reachable:
         raise ValueError(f"{source} has no edit of the family {family!r}")
-    target = reachable[int(rng.integers(len(reachable)))]
+    target = one(rng, reachable)
     return Edit(family, instruct(source, target, rng, held_out), source, target)
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .drawing import Color, Painting, Point, blend, darker, lighter, stream
-from .skies import WEATHERS, over_landmark, paint_air, paint_sky, seen, sky_colors
+from .drawing import Color, Painting, Point, blend, darker, lighter, one, stream
+from .skies import WEATHERS, landmark_x, paint_air, paint_sky, seen, sky_colors
 
 # The meadows of each season, and the crowns of its trees.
 MEADOWS: dict[str, tuple[Color, ...]] = {
@@ -136,10 +136,10 @@ def paint_meadow(art: Painting, scene: Landscape) -> None:
 
 
 def paint_house(art: Painting, scene: Landscape) -> None:
-    x = over_landmark(scene)
+    x = landmark_x(scene)
     rng = stream(scene.seed, "house")
-    wall = seen(scene, WALLS[rng.integers(len(WALLS))], 0.1, 0.12)
-    tiles = ROOFS[rng.integers(len(ROOFS))]
+    wall = seen(scene, one(rng, WALLS), 0.1, 0.12)
+    tiles = one(rng, ROOFS)
     roof, brick = seen(scene, tiles, 0.1, 0.9), seen(scene, darker(tiles, 0.3), 0.1, 0.1)
     foot, eaves, half = 0.7, 0.545, 0.125
     side = 1 if rng.random() < 0.5 else -1
@@ -161,7 +161,7 @@ def paint_house(art: Painting, scene: Landscape) -> None:
 
 
 def paint_lake(art: Painting, scene: Landscape) -> None:
-    x = over_landmark(scene)
+    x = landmark_x(scene)
     frozen = scene.season == "winter" or scene.weather == "snowy"
     sky = sky_colors(scene)
     water = seen(scene, (170, 210, 236) if frozen else (34, 116, 204), 0.2)
@@ -188,7 +188,7 @@ def paint_lake(art: Painting, scene: Landscape) -> None:
 
 def paint_road(art: Painting, scene: Landscape) -> None:
     """From the near edge over the hills, narrowing and bending."""
-    x = over_landmark(scene)
+    x = landmark_x(scene)
     rng = stream(scene.seed, "road")
     bend, near = rng.uniform(0.06, 0.12) * (1 if x < 0.5 else -1), rng.uniform(0.42, 0.58)
     heights = np.linspace(0, 1, 9)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
-from .drawing import Color, Painting, Point, Shape, lighter, stream
+from .drawing import Color, Painting, Point, Shape, lighter, one, stream
 
 MATERIALS = ("plain", "wood", "marble", "bronze", "glass", "gold")
 
@@ -224,7 +224,7 @@ def marble_veins(side: int) -> Shape:
 
 def paint_backdrop(art: Painting, seed: int) -> None:
     rng = stream(seed, "backdrop")
-    top, bottom = BACKDROPS[rng.integers(len(BACKDROPS))]
+    top, bottom = one(rng, BACKDROPS)
     art.fill("background", top, bottom, HORIZON)
     x, y, radius = rng.uniform(0.2, 0.8), rng.uniform(0.2, 0.4), rng.uniform(0.2, 0.3)
     spot = art.shape().ellipse(x, y, radius, radius).opacity(0.4)

@@ -23,8 +23,7 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 def apply(pixels: np.ndarray, medium: str) -> np.ndarray:
     """The picture in a medium, uint8 [h, w, 3] as `pixels`.
 
-    All pictures are on the same paper and of the same strokes: nothing in the source could tell
-    a model others, and it would learn their mean, which is none.
+    All pictures are on the same paper and of the same strokes.
     """
     if medium == "drawing":
         return pixels

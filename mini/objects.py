@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .drawing import Color, Painting, Point, darker, lighter, smooth, stream
+from .drawing import Color, Painting, Point, darker, lighter, one, smooth, stream
 from .materials import (
     INK,
     MATERIALS,
@@ -36,16 +36,15 @@ PAINTS: tuple[Color, ...] = (
     (238, 88, 148),
     (40, 158, 76),
 )
-# What can be added has nothing of its own that the picture does not tell before it is there: its
-# place and colors are fixed or follow the surface, which so shows in it, as it does through glass.
-# Else no model could know what is right.
+# The colors of what can be added. Where they follow the surface, it shows in them, as it does
+# through glass.
 FLOWERS: dict[str, tuple[Color, Color]] = {
     "table": ((240, 60, 80), (252, 160, 40)),
     "grass": ((250, 130, 180), (150, 90, 220)),
     "floor": ((150, 90, 220), (252, 160, 40)),
 }
 PAPERS = {"table": PAINTS[3], "grass": PAINTS[4], "floor": PAINTS[0]}
-LEATHER: tuple[Color, Color] = ((34, 92, 204), (196, 138, 82))
+LEATHER: tuple[Color, Color] = (PAINTS[1], (196, 138, 82))
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,7 @@ def draw_cat(figure: Figure, seed: int) -> None:
     coats: tuple[Color, ...] = ((240, 136, 48), (112, 120, 136), (52, 50, 62), (238, 222, 200))
     coat = coats[rng.integers(4)]
     eyes: Color = ((96, 190, 70), (70, 160, 226), (250, 200, 40))[rng.integers(3)]
-    collar = PAINTS[rng.integers(len(PAINTS))]
+    collar = one(rng, PAINTS)
     shade, pale = darker(coat, 0.3), lighter(coat, 0.75)
     tail = [(0.12, 0.05), (0.26, 0.05), (0.31, 0.13), (0.27, 0.22), (0.31, 0.3)]
     curl = figure.shape().line(tail, 0.07)
@@ -205,7 +204,7 @@ def draw_bust(figure: Figure, seed: int) -> None:
     rng = stream(seed, "bust")
     skin: Color = ((246, 206, 176), (214, 158, 114), (140, 92, 64))[rng.integers(3)]
     hair: Color = ((58, 40, 36), (150, 70, 36), (236, 196, 96), (70, 70, 84))[rng.integers(4)]
-    cloth = PAINTS[rng.integers(len(PAINTS))]
+    cloth = one(rng, PAINTS)
     jaw, bulk = rng.uniform(0.075, 0.1), rng.uniform(0.95, 1.08)
     stand: Color = (84, 88, 104)
     base = figure.shape().polygon([(-0.16, -0.01), (0.16, -0.01), (0.14, 0.055), (-0.14, 0.055)])
@@ -260,7 +259,7 @@ def roof_of(seed: int) -> float:
 
 def draw_car(figure: Figure, seed: int) -> None:
     rng = stream(seed, "car")
-    paint_color = PAINTS[rng.integers(len(PAINTS))]
+    paint_color = one(rng, PAINTS)
     hood, roof = rng.uniform(0.19, 0.22), roof_of(seed)
     cabin = smooth([(-0.33, 0.17), (-0.22, roof), (0.1, roof), (0.25, 0.17)], 2)
     figure.part(figure.shape().polygon(cabin), paint_color, height=0.7)

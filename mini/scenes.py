@@ -1,4 +1,8 @@
-"""The world of ip2p-mini: scenes of named attributes; the same seed draws the same everywhere."""
+"""The world of ip2p-mini: scenes of named attributes; the same seed draws the same everywhere.
+
+What an edit brings (a rainbow, a material's veins, a medium's grain) is fixed or follows what is
+seen without it. Else no model could know what is right: it would learn the mean, which nothing is.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace

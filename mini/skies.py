@@ -106,15 +106,14 @@ def paint_sky(art: Painting, scene: "Landscape") -> None:
         paint_fireworks(art, scene)
 
 
-# What weather, time and things bring has nothing that the picture does not tell before it is there:
-# its place is fixed or follows the landmark. Else no model could know what is right.
-def over_landmark(scene: "Landscape") -> float:
+def landmark_x(scene: "Landscape") -> float:
+    """Where the landmark stands, and what is in the sky finds its place by it."""
     return float(stream(scene.seed, "landmark").uniform(0.36, 0.64))
 
 
 def beside_landmark(scene: "Landscape") -> float:
     """In the wider half of the sky."""
-    x = over_landmark(scene)
+    x = landmark_x(scene)
     return x - 0.28 if x > 0.5 else x + 0.28
 
 
@@ -209,7 +208,7 @@ def paint_lightning(art: Painting, scene: "Landscape") -> None:
 
 
 def paint_rainbow(art: Painting, scene: "Landscape") -> None:
-    x, y, band = over_landmark(scene), 0.575, 0.026
+    x, y, band = landmark_x(scene), 0.575, 0.026
     for index, color in enumerate(RAINBOW):
         bow = art.shape().arch(x, y, 0.46 - band * index, band * 1.15).opacity(0.88)
         art.layer("thing", bow, color)

@@ -69,8 +69,9 @@ def plot(curves: dict[str, list[Point]], path: Path) -> None:
     figure, panel = plt.subplots(figsize=(6, 4.5))
     for name, points in curves.items():
         panel.plot([p.direction for p in points], [p.similarity for p in points], "o-", label=name)
+        over_text = points[0].text_cfg != points[-1].text_cfg
         for point in (points[0], points[-1]):
-            scale = point.text_cfg if name.startswith("text_cfg") else point.image_cfg
+            scale = point.text_cfg if over_text else point.image_cfg
             at = (point.direction, point.similarity)
             panel.annotate(f"{scale:g}", at, textcoords="offset points", xytext=(6, 6))
     panel.set(

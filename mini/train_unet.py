@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -164,13 +165,13 @@ def without(chances: np.ndarray, pairs: list[Pair]) -> tuple[list[Pair], Tensor,
     Returns the pairs; [n], 0 where the source is to be zeros; [n], 0 where of a source alone
     nothing is asked.
     """
-    silent = [
-        Pair(p.source, p.target, "") if c < 2 * DROPOUT else p
-        for c, p in zip(chances, pairs, strict=True)
+    left = [
+        replace(pair, instruction="") if chance < 2 * DROPOUT else pair
+        for chance, pair in zip(chances, pairs, strict=True)
     ]
-    chance = torch.from_numpy(chances)
-    kept = (chance < DROPOUT) | (chance >= 3 * DROPOUT)
-    return silent, kept.float(), (chance >= DROPOUT).float()
+    kept = (chances < DROPOUT) | (chances >= 3 * DROPOUT)
+    asked = chances >= DROPOUT
+    return left, torch.from_numpy(kept).float(), torch.from_numpy(asked).float()
 
 
 def export_model(folder: Path, path: Path, recipe: dict[str, object]) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .data import FIRST_TRAINING_SEED, variants
-from .drawing import stream
+from .drawing import one, stream
 from .networks import DEVICE, RESOLUTION, VAE_DDCONFIG, build_vae
 from .portraits import Portrait
 from .scenes import KINDS, paint, render, sample_scene
@@ -39,7 +39,7 @@ def pictures(count: int, first_seed: int) -> tuple[np.ndarray, np.ndarray]:
         group = variants(sample_scene(seed, KINDS[seed % len(KINDS)]))
         painted = [scene for scene in group if scene.medium != "drawing"]
         group = painted if painted and rng.random() < MEDIA_SHARE else group
-        scene = group[int(rng.integers(len(group)))]
+        scene = one(rng, group)
         drawings.append(render(scene, RESOLUTION))
         weight = np.ones((RESOLUTION, RESOLUTION, 1), np.float16)
         if isinstance(scene, Portrait):
