@@ -1,0 +1,1 @@
+"""The kinds of checkpoint that can edit, one file a family."""

@@ -1,0 +1,1 @@
+"""What an edit is: its settings, its presets and its API prompt. Standard library only."""

@@ -1,0 +1,1 @@
+"""Training pairs: before, after and the instruction between them."""

@@ -1,0 +1,1 @@
+"""Pixels in, pixels out: the frame of an edit, masks and contact sheets."""

@@ -1,0 +1,1 @@
+"""What knows how ComfyUI samples: the guider and everything that runs it."""

@@ -1,0 +1,1 @@
+"""Fine-tuning of an InstructPix2Pix model, by the recipe of the paper."""
