@@ -135,8 +135,8 @@ def import_faults(tree: ast.Module, path: str, rule: Rule) -> Iterator[tuple[int
         elif relative:
             if not within(name, rule.ours):
                 yield line, f"imports our {name}: {rule.files} may import {rule.ours} of ours"
-            knows_comfy = name.startswith(("samplers.guider", "samplers.comfy"))
-            if knows_comfy and fnmatch(path, "samplers/*") and not path.startswith("samplers/comfy/"):
+            pure = path.startswith("samplers/") and not path.startswith("samplers/comfy/")
+            if pure and name.startswith(("samplers.guider", "samplers.comfy")):
                 yield line, "imports the guider: the maths beside it must not need ComfyUI"
         elif within(name, rule.modules):
             pass
