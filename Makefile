@@ -36,7 +36,7 @@ LOCK := $(UV) pip compile --quiet --upgrade --generate-hashes --custom-compile-c
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
-setup: link $(VENV)/.packages $(VENV)/.pack ## install everything, once
+setup: link $(VENV)/.packages $(VENV)/.pack $(VENV)/.browser ## install everything, once
 
 demo: $(SERVER) ## edit three pictures in ComfyUI, into demo/
 	@$(RUN)/ip2p demo --output demo
@@ -97,6 +97,10 @@ $(VENV)/.packages: requirements/dev.txt | $(VENV)/bin/uv
 $(VENV)/.pack: pyproject.toml | $(VENV)/bin/uv
 	@echo "Command line: ip2p"
 	@$(UV) pip install --quiet -c requirements/dev.txt -b requirements/dev.txt --editable .
+	@touch $@
+
+$(VENV)/.browser: tests/browser/chromium.py requirements/dev.txt | $(VENV)/.packages
+	@$(RUN)/python $<
 	@touch $@
 
 .comfyui/main.py: requirements/comfyui.txt | $(VENV)/bin/uv

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from .chromium import find
 
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-sync"),
@@ -24,10 +25,11 @@ PATIENCE = 120_000
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A browser: the system's Chromium, else the one that Playwright installed."""
+    """The browser of this machine."""
+    path = find()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=list(FLAGS), timeout=PATIENCE
+            executable_path=path, args=list(FLAGS), timeout=PATIENCE
         )
         try:
             yield browser
