@@ -35,7 +35,7 @@ def on_a_bare_machine(folder: Path, host: str) -> subprocess.CompletedProcess[st
 
 @pytest.fixture
 def downloads() -> Iterator[str]:
-    """A server that has an archive of Playwright's layout, in which this machine's browser starts."""
+    """A server of archives laid out as Playwright's, which start the browser of this machine."""
     with sync_playwright() as playwright:
         inside = "/".join(Path(playwright.chromium.executable_path).parts[-2:])
 
