@@ -1,0 +1,116 @@
+"""One training pair: two pictures and the instruction that leads from one to the other."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+from PIL import Image, ImageOps
+
+
+class PairsError(ValueError):
+    """Pairs that cannot be used. The message names the place and says what to change."""
+
+
+class Picture(Protocol):
+    """A picture where it lies: a file, or a cell of a table. It is read when it is needed."""
+
+    @property
+    def name(self) -> str:
+        """What errors and reports call it."""
+
+    def read(self) -> bytes:
+        """The encoded bytes. Raises PairsError where there are none."""
+
+
+@dataclass(frozen=True)
+class PictureFile:
+    """A picture in a file of its own."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+    def read(self) -> bytes:
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise PairsError(f"{self.path} cannot be read ({error.strerror}).") from error
+
+
+@dataclass(frozen=True)
+class PictureBytes:
+    """A picture that is held in memory, encoded."""
+
+    name: str
+    content: bytes = field(repr=False)
+
+    def read(self) -> bytes:
+        return self.content
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What one row of a set of pairs holds.
+
+    name            what errors and reports call it
+    source, target  the picture before and after the edit
+    instructions    the wordings of one edit, at least one; training draws one of them each time
+    caption         what the picture before shows, "" where the set does not say
+    edited_caption  what the picture after shows, likewise
+    mask            white where the edit is, None where the set does not say
+    origin          pairs of equal origin show the same source and are never split between
+                    training and held-out; "" where only the source picture tells
+    split           "train" or "held-out" where the set says, else ""
+    scores          figures that came with the pair (CLIP similarities, a seed), kept when written
+    """
+
+    name: str
+    source: Picture
+    target: Picture
+    instructions: tuple[str, ...]
+    caption: str = ""
+    edited_caption: str = ""
+    mask: Picture | None = None
+    origin: str = ""
+    split: str = ""
+    scores: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def instruction(self) -> str:
+        """The first wording."""
+        return self.instructions[0]
+
+    @cached_property
+    def group(self) -> str:
+        """`origin`, else a digest of the source picture's bytes."""
+        return self.origin or hashlib.sha256(self.source.read()).hexdigest()[:16]
+
+
+def open_picture(picture: Picture) -> Image.Image:
+    """The picture in RGB, upright as its EXIF says, transparency laid over white.
+
+    Raises PairsError where it does not decode.
+    """
+    try:
+        with Image.open(io.BytesIO(picture.read())) as opened:
+            upright = ImageOps.exif_transpose(opened)
+            if upright.has_transparency_data:
+                upright = upright.convert("RGBA")
+                white = Image.new("RGBA", upright.size, "white")
+                upright = Image.alpha_composite(white, upright)
+            return upright.convert("RGB")
+    except PairsError:
+        raise
+    # Pillow raises nearly anything on a broken file.
+    except Exception as error:
+        raise PairsError(
+            f"{picture.name} is not a picture that can be read ({error}). Replace the file, or "
+            "take the pair out of the set."
+        ) from error
