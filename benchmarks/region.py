@@ -40,8 +40,8 @@ from instruct_pix2pix.nodes.pictures import IP2PEncodeSource, IP2PRestore  # noq
 from instruct_pix2pix.nodes.region import METHODS, IP2PEditMask  # noqa: E402
 from instruct_pix2pix.nodes.sampling import IP2PKSampler  # noqa: E402
 from instruct_pix2pix.nodes.text import IP2PEncodeInstruction  # noqa: E402
+from instruct_pix2pix.pictures.masks import grown  # noqa: E402
 from instruct_pix2pix.samplers.control import Guidance, Schedule  # noqa: E402
-from instruct_pix2pix.samplers.relevance import grown  # noqa: E402
 
 RESULT = Path(__file__).with_suffix(".md")
 # An edit that changes more of the picture than this is one of the whole picture.

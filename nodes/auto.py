@@ -13,6 +13,7 @@ from comfy_api.latest import io
 from PIL import Image
 from torch import Tensor
 
+from ..pictures.frame import as_pil
 from ..samplers.control import Guidance
 from ..samplers.guider import DualGuider, check_finite
 from ..samplers.official import NoiseStream
@@ -26,7 +27,6 @@ from ..samplers.search import (
 from .cells import Cell, Edit, live_preview
 from .probing import check_instruction, sigma_at
 from .sampling import guidance_input, guided_inputs, run_inputs, sampler_inputs
-from .sheet import as_pil
 
 # Noise levels, as shares of the model's own, at which a result is shown to the model again.
 LEVELS = (0.6, 0.8)

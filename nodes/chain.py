@@ -10,8 +10,9 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..pictures.masks import grown
 from ..samplers.guider import check_source
-from ..samplers.relevance import grown, is_global, located
+from ..samplers.relevance import is_global, located
 from .cells import Cell, Edit, live_preview
 from .probing import probe
 from .sampling import run_inputs, sampler_inputs, scale_inputs

@@ -12,12 +12,13 @@ from comfy_api.latest import io
 from PIL import Image
 from torch import Tensor
 
+from ..pictures.frame import as_pil
+from ..pictures.sheet import Sheet
 from ..samplers.control import Guidance
 from ..samplers.search import parse_scales
 from .cells import Cell, Edit
 from .probing import check_instruction
 from .sampling import guidance_input, guided_inputs, run_inputs, sampler_inputs
-from .sheet import Sheet, as_pil
 
 MOST_CELLS = 100
 

@@ -9,17 +9,9 @@ import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..samplers.relevance import (
-    blurred,
-    drawn_to_edges,
-    grown,
-    is_global,
-    located,
-    normalized,
-    otsu_threshold,
-    resized,
-)
-from .frame import CELL, Frame, as_rgb, to_original, to_working
+from ..pictures.frame import CELL, Frame, as_rgb, to_original, to_working
+from ..pictures.masks import blurred, drawn_to_edges, grown, otsu_threshold
+from ..samplers.relevance import is_global, located, normalized, resized
 from .pictures import FRAME
 from .probing import check_instruction, probe
 from .sampling import check_choice, guided_inputs

@@ -26,9 +26,6 @@ QUIET, LOUD = 0.25, 0.97
 GLOBAL_RELEVANCE = 0.12
 GLOBAL_ATTENTION = 0.7
 
-# One and a half latent cells: as far as a map in latent cells may miss an edge of the picture.
-RADIUS = 12
-
 
 def relevance_map(differences: Tensor) -> Tensor:
     """How far two predictions differ at each place, [B, h, w].
@@ -93,78 +90,6 @@ def quantiles(heat: Tensor, *shares: float) -> Tensor:
     return heat.flatten(1).quantile(heat.new_tensor(shares), 1)[..., None, None]
 
 
-def otsu_threshold(heat: Tensor) -> float:
-    """The value that splits one map's values into two groups as far apart as can be.
-
-    Otsu, "A Threshold Selection Method from Gray-Level Histograms", 1979: the split of the largest
-    variance between the groups, in 256 levels from 0 to 1.
-    """
-    levels = (torch.arange(256, dtype=torch.float64, device="cpu") + 0.5) / 256
-    counts = torch.histc(heat.float().cpu(), 256, 0, 1).double()
-    below = counts.cumsum(0)[:-1]
-    above = counts.sum() - below
-    moment = (counts * levels).cumsum(0)
-    between = (moment[:-1] * counts.sum() - below * moment[-1]) ** 2 / (below * above).clamp(min=1)
-    return (int(between.argmax()) + 1) / 256
-
-
-def drawn_to_edges(
-    heat: Tensor, picture: Tensor, radius: int = RADIUS, eps: float = 1e-3
-) -> Tensor:
-    """A coarse map [B, h, w] as a fine one [B, H, W] whose edges are those of the picture.
-
-    picture  colors [B, 3, H, W], values 0..1
-    radius   pixels around each over which the map is taken for a linear function of the colors
-    eps      variance of color below which an edge is no edge
-
-    He, Sun, Tang, "Guided Image Filtering", 2013, section 3.4 (color guide).
-    """
-    fine = resized(heat, picture.shape[-2:])[:, None]
-    mean_i, mean_p = box_mean(picture, radius), box_mean(fine, radius)
-    covariance = box_mean(picture * fine, radius) - mean_i * mean_p
-    products = (picture[:, :, None] * picture[:, None]).flatten(1, 2)
-    spread = box_mean(products, radius).unflatten(1, (3, 3)) - mean_i[:, :, None] * mean_i[:, None]
-    spread = spread.movedim((1, 2), (-2, -1)) + eps * torch.eye(3, device=picture.device)
-    slope = torch.linalg.solve(spread, covariance.movedim(1, -1)[..., None])[..., 0].movedim(-1, 1)
-    offset = mean_p - (slope * mean_i).sum(1, keepdim=True)
-    drawn = (box_mean(slope, radius) * picture).sum(1) + box_mean(offset, radius)[:, 0]
-    return drawn.clamp(0, 1)
-
-
-def box_mean(values: Tensor, radius: int) -> Tensor:
-    """The mean over the square of 2 * radius + 1 pixels around each, within the picture."""
-    for axis in (-2, -1):
-        values = values.transpose(axis, -1)
-        width = values.shape[-1]
-        total = torch.nn.functional.pad(values.double().cumsum(-1), (1, 0))
-        place = torch.arange(width, device=values.device)
-        first, last = (place - radius).clamp(min=0), (place + radius + 1).clamp(max=width)
-        mean = (total[..., last] - total[..., first]) / (last - first)
-        values = mean.to(values.dtype).transpose(axis, -1)
-    return values
-
-
 def resized(heat: Tensor, size: Sequence[int]) -> Tensor:
     """Maps [B, h, w] at another size, bilinear."""
     return torch.nn.functional.interpolate(heat[:, None], tuple(size), mode="bilinear")[:, 0]
-
-
-def grown(mask: Tensor, grow: int) -> Tensor:
-    """The mask [B, H, W] larger by `grow` pixels on every side, or smaller where it is negative."""
-    reach, side = abs(grow), 2 * abs(grow) + 1
-    out = mask[:, None] if grow > 0 else -mask[:, None]
-    # Two passes of one axis each cost 2 * side and not side * side.
-    out = torch.nn.functional.max_pool2d(out, (side, 1), 1, (reach, 0))
-    out = torch.nn.functional.max_pool2d(out, (1, side), 1, (0, reach))
-    return out[:, 0] if grow > 0 else -out[:, 0]
-
-
-def blurred(mask: Tensor, blur: int) -> Tensor:
-    """The mask [B, H, W] with its edge made soft over `blur` pixels to either side."""
-    if blur == 0:
-        return mask
-    # Three box filters in a row are a Gaussian to the eye, and reach as far as their radii add up.
-    out = mask[:, None]
-    for radius in (blur // 3, (blur + 1) // 3, (blur + 2) // 3):
-        out = box_mean(out, radius)
-    return out[:, 0].clamp(0, 1)

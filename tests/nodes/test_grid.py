@@ -7,8 +7,8 @@ import torch
 from instruct_pix2pix.checkpoints.loading import load_checkpoint
 from instruct_pix2pix.nodes.grid import IP2PGuidanceGrid
 from instruct_pix2pix.nodes.sampling import IP2PKSampler
-from instruct_pix2pix.nodes.sheet import BLANK, Sheet
 from instruct_pix2pix.nodes.text import IP2PEncodeInstruction
+from instruct_pix2pix.pictures.sheet import BLANK, Sheet
 from instruct_pix2pix.samplers.control import Guidance
 
 from ..checkpoints.factory import tiny_checkpoint

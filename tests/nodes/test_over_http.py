@@ -10,7 +10,7 @@ from instruct_pix2pix.headless.client import Client
 from instruct_pix2pix.headless.errors import ExecutionFailed, Interrupted, WorkflowRefused
 from instruct_pix2pix.headless.protocol import Event, Preview
 from instruct_pix2pix.headless.workflow import node
-from instruct_pix2pix.nodes.sheet import BLANK
+from instruct_pix2pix.pictures.sheet import BLANK
 from PIL import Image
 
 from ..checkpoints.factory import tiny_checkpoint

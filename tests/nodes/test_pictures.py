@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 from instruct_pix2pix.mini.scenes import SAMPLES
-from instruct_pix2pix.nodes.frame import fit_keep_size, fit_training_size, to_working
 from instruct_pix2pix.nodes.pictures import IP2PEncodeSource, IP2PRestore, IP2PSampleImage
+from instruct_pix2pix.pictures.frame import fit_keep_size, fit_training_size, to_working
 from PIL import Image
 
 import nodes as core_nodes

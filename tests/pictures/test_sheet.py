@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from instruct_pix2pix.nodes.sheet import BLANK, PAPER, Sheet
+from instruct_pix2pix.pictures.sheet import BLANK, PAPER, Sheet
 from PIL import Image
 
 COLUMNS, ROWS = ["text_cfg 5", "text_cfg 7.5"], ["image_cfg 1", "image_cfg 1.5", "image_cfg 2"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
 
 PAPER, INK = (255, 255, 255), (32, 32, 32)
 # A cell that is not there yet.
@@ -51,8 +50,3 @@ class Sheet:
     def paste(self, picture: Image.Image, column: int, row: int) -> None:
         """Put `picture` in its cell, scaled to it."""
         self.image.paste(picture.resize(self.size), self.place(column, row))
-
-
-def as_pil(image: Tensor) -> Image.Image:
-    """A picture [H, W, 3] in 0..1 for drawing."""
-    return Image.fromarray((255 * image.float().clamp(0, 1)).round().byte().cpu().numpy())

@@ -3,9 +3,8 @@
 A model of InstructPix2Pix wants sides of a certain size and multiple; people have pictures of any
 size. `fit_training_size` and `fit_keep_size` decide how a picture goes into a working image without
 cropping it, `fit_around_mask` how the part of it that is to change does; `to_working` makes that
-image, and `restore` brings the edited one back to the size and framing of the original. Pictures
-are [batch, height, width, channels] with values 0..1, masks [batch, height, width] with 1 where the
-picture may change.
+image, and `to_original` brings the edited one back. Pictures are [batch, height, width, channels]
+with values 0..1, masks [batch, height, width] with 1 where the picture may change.
 """
 
 from __future__ import annotations
@@ -245,117 +244,11 @@ def latent_mask(mask: Tensor, frame: Frame, latent_size: Sequence[int]) -> Tenso
     return torch.nn.functional.adaptive_max_pool2d(working, (latent_size[0], latent_size[1]))
 
 
-def restore(
-    image: Tensor,
-    frame: Frame,
-    mask: Tensor | None = None,
-    feather: int = 0,
-    match_color: bool = False,
-) -> Tensor:
-    """Bring an edited working image back to the original's size and framing.
-
-    image        the decoded edit, [B, h, w, 3]; several edits of one original are fine
-    mask         [1 or B, H, W] of any size; outside it (value 0) the result is the original, bit
-                 for bit. None: all that the frame shows is the edit; what it does not show is the
-                 original in any case.
-    feather      width in pixels of the transition, inside the mask or what the frame shows
-    match_color  give the edit the original's mean and contrast per channel, see `match_mean_std`,
-                 measured on what the frame shows outside the mask
-
-    Returns [B, H, W, 3], or 4 channels with the original's alpha. A grey original (one channel)
-    becomes RGB, as an edit may color it.
-    """
-    original, part = frame.original, frame.part
-    batch = image.shape[0]
-    if original.shape[0] not in (1, batch):
-        raise ValueError(
-            f"image holds {batch} pictures and the frame {original.shape[0]}: give one edit for "
-            "each picture, or any number of edits of one picture."
-        )
-    edited = to_original(as_rgb(image), frame).to(original)
-    rgb = as_rgb(original).expand(batch, -1, -1, -1)
-    if mask is not None:
-        mask = resize_mask(mask.to(original), original.shape[2], original.shape[1])
-    if match_color:
-        keep = torch.zeros(original.shape[1:3])[None] if mask is None else mask
-        unedited = (keep == 0)[part].expand(batch, -1, -1)
-        edited = match_mean_std(edited, rgb[part], unedited)
-    if frame.box is not None:
-        whole = torch.zeros_like(rgb[:1, ..., 0]) if mask is None else torch.zeros_like(mask)
-        whole[part] = 1 if mask is None else mask[part]
-        mask = whole
-    if mask is not None:
-        # lerp is exact at both ends: 0 gives the original's bits, 1 the edit's.
-        weight = feather_inward(mask, feather)[part][..., None]
-        edited = torch.lerp(rgb[part], edited, weight)
-    if frame.box is not None:
-        rgb = rgb.clone()
-        rgb[part] = edited
-        edited = rgb
-    if original.shape[-1] == 4:
-        edited = torch.cat((edited, original[..., 3:].expand(batch, -1, -1, -1)), -1)
-    return edited
-
-
 def as_rgb(image: Tensor) -> Tensor:
     """The colors of an RGB, RGBA (as they are under the alpha) or grey picture: [B, H, W, 3]."""
     return image[..., :3] if image.shape[-1] > 1 else image.expand(-1, -1, -1, 3)
 
 
-def feather_inward(mask: Tensor, feather: int) -> Tensor:
-    """Let a mask [B, H, W] rise from its edge to its full value within `feather` pixels inside it.
-
-    Nothing grows outward: what was 0 stays 0. The distance is Euclidean, to the nearest pixel that
-    is 0; the border of the picture is no edge. Where the mask is narrower than twice the feather,
-    it does not reach its full value.
-    """
-    if feather == 0:
-        return mask
-    return torch.stack([picture * _ramp(picture > 0, feather).to(picture) for picture in mask])
-
-
-def _ramp(inside: Tensor, feather: int) -> Tensor:
-    """min(1, distance to the outside / (feather + 1)) for a bool mask [H, W], on the CPU."""
-    ramp = torch.zeros(inside.shape)
-    if not inside.any():
-        return ramp
-    # Only the mask's surroundings matter, with one pixel of outside around them.
-    ys, xs = inside.any(1).nonzero().squeeze(1), inside.any(0).nonzero().squeeze(1)
-    part = (
-        slice(max(0, int(ys[0]) - 1), int(ys[-1]) + 2),
-        slice(max(0, int(xs[0]) - 1), int(xs[-1]) + 2),
-    )
-    solid = inside[part].cpu().numpy()
-    limit = feather + 1
-    # Distance within the column to the nearest outside, from above and from below.
-    rows = np.arange(len(solid), dtype=np.int32)[:, None]
-    above = np.maximum.accumulate(np.where(solid, -limit, rows), 0)
-    below = np.minimum.accumulate(np.where(solid, len(solid) + limit, rows)[::-1], 0)[::-1]
-    column = np.minimum(np.minimum(rows - above, below - rows), limit)
-    # d(x)^2 = min over dx of dx^2 + column(x + dx)^2, the separable Euclidean distance transform
-    column = np.square(column.astype(np.float32))
-    squared = column.copy()
-    for dx in range(1, min(limit, column.shape[1])):
-        np.minimum(squared[:, dx:], column[:, :-dx] + dx * dx, out=squared[:, dx:])
-        np.minimum(squared[:, :-dx], column[:, dx:] + dx * dx, out=squared[:, :-dx])
-    ramp[part] = torch.from_numpy(np.sqrt(squared, out=squared)).div_(limit)
-    return ramp
-
-
-def match_mean_std(edited: Tensor, original: Tensor, unedited: Tensor) -> Tensor:
-    """Undo a drift of colors: (edited - mean_e) / std_e * std_o + mean_o for each channel.
-
-    unedited  bool [B, H, W]: where the statistics are taken, as there the two should agree; the
-              whole picture where it is empty
-
-    A contrast of less than 5 of 255 grey levels says nothing (a plain backdrop): then only the mean
-    is matched. The result is limited to 0..1.
-    """
-    matched = []
-    for picture, reference, region in zip(edited, original, unedited, strict=True):
-        where = region if region.any() else torch.ones_like(region)
-        std_e, mean_e = torch.std_mean(picture[where], 0, correction=0)
-        std_o, mean_o = torch.std_mean(reference[where], 0, correction=0)
-        gain = torch.where(torch.minimum(std_e, std_o) < 5 / 255, 1.0, std_o / std_e)
-        matched.append(((picture - mean_e) * gain + mean_o).clamp(0, 1))
-    return torch.stack(matched)
+def as_pil(image: Tensor) -> Image.Image:
+    """A picture [H, W, 3] in 0..1 for drawing."""
+    return Image.fromarray((255 * image.float().clamp(0, 1)).round().byte().cpu().numpy())
