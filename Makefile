@@ -45,7 +45,7 @@ serve: $(SERVER) ## open ComfyUI with this pack
 	@$(RUN)/ip2p serve
 
 test: setup lint ## set up, lint and run every test
-	@$(RUN)/python -m pytest
+	@$(RUN)/python -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/.packages ## ruff and mypy
 	@$(RUN)/ruff check --quiet
