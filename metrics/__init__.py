@@ -1,1 +1,1 @@
-"""How good an edit is, in numbers."""
+"""How good an edit is, in numbers: pure functions of pictures, embeddings and scores."""
