@@ -27,7 +27,8 @@ WRITTEN = ("input_image", "edited_image", "edit_prompt", "input_prompt", "edited
 class Table(Protocol):
     """Rows that are read by column, so that texts can be had without the pictures."""
 
-    path: Path
+    @property
+    def path(self) -> Path: ...
 
     @property
     def columns(self) -> list[str]: ...
