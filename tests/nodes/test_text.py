@@ -3,7 +3,8 @@
 import pytest
 import torch
 from instruct_pix2pix.checkpoints.loading import load_checkpoint
-from instruct_pix2pix.nodes.text import IP2PEncodeInstruction, tokenize
+from instruct_pix2pix.nodes.text import IP2PEncodeInstruction
+from instruct_pix2pix.samplers.comfy.text import tokenize
 
 import nodes as core_nodes
 
