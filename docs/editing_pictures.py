@@ -15,12 +15,13 @@ from typing import Any
 
 from instruct_pix2pix.headless.client import Client, connect
 from instruct_pix2pix.headless.workflow import load_prompt, node, patched
-from PIL import Image, ImageDraw, ImageFont
+from instruct_pix2pix.pictures.sheet import sheet_of
+from PIL import Image
 
 DOCS = Path(__file__).resolve().parent
 IMAGES = DOCS / "images"
 WORKFLOWS = DOCS.parent / "workflows" / "api"
-CELL, LINE = 216, 28
+CELL = 212
 Prompt = dict[str, Any]
 
 
@@ -36,14 +37,9 @@ async def pictures(client: Client, prompt: Prompt) -> dict[str, list[Image.Image
 
 
 def strip(cells: list[tuple[str, Image.Image]]) -> Image.Image:
-    """The pictures side by side, each under its words."""
-    sheet = Image.new("RGB", (CELL * len(cells) - 4, CELL - 4 + LINE), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=13)
-    for index, (words, picture) in enumerate(cells):
-        x = index * CELL
-        draw.text((x + CELL / 2 - 2, LINE / 2), words, "black", font, anchor="mm")
-        sheet.paste(picture.resize((CELL - 4, CELL - 4), Image.Resampling.LANCZOS), (x, LINE))
-    return sheet
+    """The pictures side by side, each over its words."""
+    words, pictures = zip(*cells, strict=True)
+    return sheet_of(pictures, (CELL, CELL), [""] * len(cells), captions=words)
 
 
 def with_guidance(prompt: Prompt, name: str, text_cfg: float, **changes: Any) -> Prompt:

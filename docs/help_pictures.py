@@ -16,11 +16,12 @@ from typing import Any, NamedTuple
 
 from instruct_pix2pix.headless.client import Client, connect
 from instruct_pix2pix.headless.workflow import load_prompt, node
-from PIL import Image, ImageDraw, ImageFont
+from instruct_pix2pix.pictures.sheet import sheet_of
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "nodes" / "web" / "docs" / "images"
-SIDE, GAP, LABEL = 184, 6, 24
+SIDE = 184
 WHOLE = 560
 
 HAIR, WEATHER, REGION = "hair-color", "weather", "edit-only-a-region"
@@ -247,14 +248,9 @@ def sheet(cells: list[Cell], files: list[Path]) -> Image.Image:
         opened[0].thumbnail((WHOLE, WHOLE), Image.Resampling.LANCZOS)
         return opened[0]
     # In twos: the editor's help panel is narrow.
-    height = max(SIDE * picture.height // picture.width for picture in opened) + LABEL
-    made = Image.new("RGB", (2 * SIDE + GAP, -(-len(cells) // 2) * height), "white")
-    draw, font = ImageDraw.Draw(made), ImageFont.load_default(size=14)
-    for number, (cell, picture) in enumerate(zip(cells, opened, strict=True)):
-        x, y = number % 2 * (SIDE + GAP), number // 2 * height
-        made.paste(picture.resize((SIDE, height - LABEL), Image.Resampling.LANCZOS), (x, y))
-        draw.text((x + SIDE / 2, y + height - LABEL / 2), cell.label, "black", font, anchor="mm")
-    return made
+    height = max(SIDE * picture.height // picture.width for picture in opened)
+    labels = [cell.label for cell in cells]
+    return sheet_of(opened, (SIDE, height), ("", ""), [""] * -(-len(cells) // 2), labels)
 
 
 async def make(names: list[str]) -> None:

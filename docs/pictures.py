@@ -15,14 +15,15 @@ from pathlib import Path
 
 from instruct_pix2pix.headless.client import Client, connect
 from instruct_pix2pix.headless.workflow import load_prompt, patched
-from PIL import Image, ImageDraw, ImageFont
+from instruct_pix2pix.pictures.sheet import sheet_of
+from PIL import Image
 
 DOCS = Path(__file__).resolve().parent
 IMAGES = DOCS / "images"
 WORKFLOW = DOCS.parent / "workflows" / "api" / "hair-color.json"
 TEXT_CFGS = (1.0, 2.0, 4.0, 7.5)
 IMAGE_CFGS = (1.0, 1.5, 2.0)
-CELL, MARGIN = 192, 56
+CELL = 192
 
 
 async def edits(client: Client, folder: Path) -> dict[tuple[float, float], Path]:
@@ -39,18 +40,10 @@ async def edits(client: Client, folder: Path) -> dict[tuple[float, float], Path]
 
 def grid(files: dict[tuple[float, float], Path]) -> Image.Image:
     """Columns are text_cfg, rows image_cfg."""
-    size = (MARGIN * 2 + CELL * len(TEXT_CFGS), MARGIN + CELL * len(IMAGE_CFGS))
-    sheet = Image.new("RGB", size, "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=17)
-    for column, text_cfg in enumerate(TEXT_CFGS):
-        x = MARGIN * 2 + CELL * column
-        draw.text((x + CELL / 2, MARGIN / 2), f"text {text_cfg}", "black", font, anchor="mm")
-        for row, image_cfg in enumerate(IMAGE_CFGS):
-            y = MARGIN + CELL * row
-            draw.text((MARGIN, y + CELL / 2), f"image\n{image_cfg}", "black", font, anchor="mm")
-            with Image.open(files[text_cfg, image_cfg]) as edit:
-                sheet.paste(edit.resize((CELL - 4, CELL - 4), Image.Resampling.LANCZOS), (x, y))
-    return sheet
+    pictures = [Image.open(files[text, image]) for image in IMAGE_CFGS for text in TEXT_CFGS]
+    columns = [f"text_cfg {text_cfg}" for text_cfg in TEXT_CFGS]
+    rows = [f"image_cfg {image_cfg}" for image_cfg in IMAGE_CFGS]
+    return sheet_of(pictures, (CELL, CELL), columns, rows)
 
 
 async def scales() -> None:

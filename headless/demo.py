@@ -5,10 +5,13 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from PIL import Image
+
+from ..pictures.sheet import sheet_of
 from .client import Client
+from .files import write_whole
 from .progress import View
 from .server import PACK
-from .sheet import Pair, save_sheet
 from .workflow import find_input, load_prompt, node
 
 WORKFLOWS = PACK / "workflows" / "api"
@@ -22,7 +25,8 @@ async def demo(client: Client, folder: Path, view: View) -> tuple[list[Path], Pa
     the source added for the sheet.
     """
     edited: list[Path] = []
-    pairs: list[Pair] = []
+    pictures: list[Image.Image] = []
+    captions: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
         for slug in SLUGS:
             prompt = load_prompt(WORKFLOWS / f"{slug}.json")
@@ -38,7 +42,10 @@ async def demo(client: Client, folder: Path, view: View) -> tuple[list[Path], Pa
             await client.save(made["Result"], after)
             view.done(line, f"{after.name} in {result.seconds:.0f} s")
             edited.append(after)
-            pairs.append(Pair(before, after, text))
-        sheet = folder / "before-after.png"
-        save_sheet(pairs, sheet)
+            pictures += [Image.open(file).convert("RGB") for file in (before, after)]
+            captions += ["", text]
+    sheet = folder / "before-after.png"
+    drawn = sheet_of(pictures, (384, 384), ("source", "edited"), [""] * len(SLUGS), captions)
+    with write_whole(sheet) as out:
+        drawn.save(out, "PNG", optimize=True)
     return edited, sheet

@@ -58,6 +58,8 @@ RULES = (  # the first that matches counts
     ),
     Rule("samplers/*", ("torch",), ("samplers",)),
     Rule("edits/*", (), ("edits",)),
+    # The command line draws sheets, and must install where there is no torch.
+    Rule("pictures/sheet.py", ("PIL",), ()),
     Rule("pictures/*", ("torch", "numpy", "PIL"), ("pictures",)),
     Rule("checkpoints/signs.py", (), ()),
     Rule(
@@ -100,7 +102,7 @@ RULES = (  # the first that matches counts
     Rule(
         "headless/*",
         INSTALLED,
-        ("headless", "edits", "checkpoints.signs"),
+        ("headless", "edits", "checkpoints.signs", "pictures.sheet"),
         frozenset(PICKLES),
     ),
 )
@@ -248,6 +250,8 @@ def test_every_package_has_files() -> None:
         ("mini/train.py", "import comfy", "imports comfy"),
         ("headless/cli.py", "import torch", "imports torch"),
         ("headless/cli.py", "from ..mini import scenes", "imports our mini.scenes"),
+        ("headless/cli.py", "from ..pictures import frame", "imports our pictures.frame"),
+        ("pictures/sheet.py", "import torch", "imports torch"),
         ("headless/cli.py", "import sys\nsys.path.append('.')", "touches sys.path"),
         ("headless/cli.py", "import sys\ndef f():\n    sys.path[0] = '.'", "touches sys.path"),
         ("nodes/text.py", "print('hello')", "runs at import"),
