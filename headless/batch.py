@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from .client import UPLOADS, Client, upload_name
+from .client import UPLOADS, Client
 from .errors import (
     AccessDenied,
     ComfyUINotFound,
@@ -34,10 +34,10 @@ from .errors import (
     WorkflowRefused,
 )
 from .fetch import fetched
-from .files import read_picture
 from .ledger import Entry, Ledger
 from .manifest import is_url
 from .messages import FileRef, Prompt
+from .picture import Picture, Role, read_picture
 from .server import PrivateServer
 from .workflow import edit_prompt, patched
 
@@ -53,7 +53,9 @@ Report = Callable[[dict[str, int], float], None]
 class Editor(Protocol):
     """What makes one picture: a `Client`, or something that reaches one."""
 
-    async def edit(self, image: Path, instruction: str, output: Path, **options: Any) -> object: ...
+    async def edit(
+        self, image: Picture, instruction: str, output: Path, **options: Any
+    ) -> object: ...
 
 
 class Place(Protocol):
@@ -186,22 +188,25 @@ class Batch:
         self._move(entry, "running", prompt_id=prompt_id, server=place.url)
         started = time.monotonic()
         try:
-            async with self._inputs(entry) as (image, mask):
-                key, stamp = row_key(entry, image, mask), stamp_of(entry)
-                self.ledger.update(entry.n, key=key)
-                target = self._target(entry)
-                await editor.edit(
-                    image,
-                    entry.instruction,
-                    target,
-                    mask=mask,
-                    settings=entry.settings,
-                    prompt_id=prompt_id,
-                    resume=resume,
-                    **entry.parameters,
-                )
+            image, mask = await self._inputs(entry)
+            key, stamp = row_key(entry, image, mask), stamp_of(entry)
+            self.ledger.update(entry.n, key=key)
+            target = self._target(entry)
+            await editor.edit(
+                image,
+                entry.instruction,
+                target,
+                mask=mask,
+                settings=entry.settings,
+                prompt_id=prompt_id,
+                resume=resume,
+                **entry.parameters,
+            )
             size, seconds = target.stat().st_size, time.monotonic() - started
-            self.ledger.complete(entry.n, key=key, stamp=stamp, size=size, seconds=seconds)
+            notes = "; ".join(image.notes + (mask.notes if mask else ()))
+            self.ledger.complete(
+                entry.n, key=key, stamp=stamp, size=size, seconds=seconds, notes=notes
+            )
             self._count("running", "done")
         except FINAL as error:
             if isinstance(error, FATAL):
@@ -228,19 +233,17 @@ class Batch:
             raise InputError(f"output: {entry.output!r} leads out of {self.folder} through a link")
         return target
 
-    @asynccontextmanager
-    async def _inputs(self, entry: Entry) -> AsyncIterator[tuple[Path, Path | None]]:
-        """The row's picture and mask as local files."""
-        async with contextlib.AsyncExitStack() as stack:
-            found: list[Path | None] = []
-            for place in (entry.image, entry.mask):
-                if is_url(place):
-                    file = fetched(place, self.allow_hosts)
-                    found.append(await stack.enter_async_context(file))
-                else:
-                    found.append(Path(place) if place else None)
-            assert found[0] is not None
-            yield found[0], found[1]
+    async def _inputs(self, entry: Entry) -> tuple[Picture, Picture | None]:
+        """The row's picture and mask, read once."""
+
+        async def read(place: str, role: Role) -> Picture:
+            if not is_url(place):
+                return await asyncio.to_thread(read_picture, Path(place), role)
+            async with fetched(place, self.allow_hosts) as file:
+                return await asyncio.to_thread(read_picture, file, role, place)
+
+        image = await read(entry.image, "source")
+        return image, await read(entry.mask, "mask") if entry.mask else None
 
     def _back(self, entry: Entry) -> None:
         """Leave a row for the next run, also where the ledger cannot be written any more."""
@@ -312,17 +315,16 @@ def stamp_of(entry: Entry) -> str:
     return " ".join(parts)
 
 
-def row_key(entry: Entry, image: Path, mask: Path | None) -> str:
+def row_key(entry: Entry, image: Picture, mask: Picture | None) -> str:
     """The hash of all that a row's result depends on: the prompt, which names inputs by content."""
-    names = [
-        FileRef(upload_name(read_picture(path), path.suffix), UPLOADS, "input").annotated
-        for path in (image, mask)
-        if path
-    ]
+
+    def uploaded(picture: Picture) -> str:
+        return FileRef(picture.name, UPLOADS, "input").annotated
+
     prompt = edit_prompt(
-        names[0],
+        uploaded(image),
         entry.instruction,
-        mask=names[1] if mask else None,
+        mask=uploaded(mask) if mask else None,
         **entry.parameters,
     )
     return prompt_key(patched(prompt, entry.settings))
@@ -332,7 +334,8 @@ def key_now(entry: Entry) -> str | None:
     if is_url(entry.image) or is_url(entry.mask):
         return entry.key  # not fetched again to find out
     try:
-        return row_key(entry, Path(entry.image), Path(entry.mask) if entry.mask else None)
+        mask = read_picture(Path(entry.mask), "mask") if entry.mask else None
+        return row_key(entry, read_picture(Path(entry.image)), mask)
     except InputError:
         return None
 

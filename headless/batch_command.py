@@ -114,6 +114,8 @@ def batch(
                 write_contact(ledger, output, contact)
         counts = ledger.counts()
         first = [f"row {e.number}: {e.error}" for e in islice(ledger.entries("failed"), 10)]
+        noted = (e for e in ledger.entries("done") if e.notes)
+        first += [f"row {e.number}, note: {e.notes}" for e in islice(noted, 10)]
     value = {"rows": rows, "repeats": repeats, "states": counts, "folder": str(output)}
     lines = [f"{many} {state}" for state, many in sorted(counts.items())]
     report(as_json, value, "\n".join([", ".join(lines) or "no rows", *first, str(output)]))

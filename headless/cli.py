@@ -23,7 +23,7 @@ from .batch_command import batch as run_batch
 from .demo import demo as run_demo
 from .doctor import Finding, examine, options, traps
 from .errors import InputError, IP2PError, NodesMissing
-from .files import PICTURES, slug
+from .files import slug
 from .manifest import default_name
 from .messages import Prompt, printable
 from .options import (
@@ -40,6 +40,7 @@ from .options import (
     pairs,
     report,
 )
+from .picture import PICTURES
 from .progress import View
 from .saved import to_prompt
 from .server import serve as run_serve
@@ -158,7 +159,10 @@ def edit(
                 **wording,
             )
             view.done(line, f"{result.seconds:.0f} s")
-            return {"image": str(image), "instruction": instruction, "output": str(target)}
+            for note in result.notes:
+                view.note(note)
+            made = {"image": str(image), "instruction": instruction, "output": str(target)}
+            return {**made, "notes": list(result.notes)}
 
         with View(as_json) as view:
             async with address.client(view) as client:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +27,10 @@ from .errors import (
     ServerUnavailable,
     WorkflowRefused,
 )
-from .files import read_picture, slug, write_whole
+from .files import slug, write_whole
 from .messages import Event, FileRef, Preview, Prompt
 from .outcome import Result, outputs_of
+from .picture import Picture, read_picture
 from .protocol import Server
 from .server import PrivateServer
 from .workflow import edit_prompt, patched
@@ -43,11 +43,6 @@ UPLOADS = "ip2p"  # our subfolder of the server's input folder
 SUBMISSIONS = 5  # how often a job that the server has lost is queued again
 
 Listener = Callable[[Event | Preview], None]
-
-
-def upload_name(data: bytes, suffix: str) -> str:
-    """The name that a picture is uploaded under: equal for equal bytes."""
-    return hashlib.sha256(data).hexdigest()[:24] + suffix.lower()
 
 
 @dataclass
@@ -147,15 +142,15 @@ class Client:
                 del self._jobs[job.prompt_id]
             return Result(job.prompt_id, outputs_of(prompt, entry), time.monotonic() - started)
 
-    async def upload(self, path: Path) -> FileRef:
+    async def upload(self, image: Path | Picture) -> FileRef:
         """Put a picture on the server, once for each content. Raises InputError for a bad file."""
-        data = read_picture(path)
-        name = upload_name(data, path.suffix)
+        picture = image if isinstance(image, Picture) else read_picture(image, "input")
+        name = picture.name
         if name not in self._uploads:
             if len(self._uploads) >= KEPT_UPLOADS:
                 self._discard(self._uploads.pop(next(iter(self._uploads))))
             self._uploads[name] = await self._patiently(
-                lambda: self.server.upload(data, name, UPLOADS)
+                lambda: self.server.upload(picture.data, name, UPLOADS)
             )
         return self._uploads[name]
 
@@ -171,11 +166,11 @@ class Client:
 
     async def edit(
         self,
-        image: Path,
+        image: Path | Picture,
         instruction: str,
         output: Path,
         *,
-        mask: Path | None = None,
+        mask: Path | Picture | None = None,
         settings: Mapping[str, Any] | None = None,
         listener: Listener | None = None,
         prompt_id: str | None = None,
@@ -184,12 +179,20 @@ class Client:
     ) -> Result:
         """Edit one picture by an instruction and save it as `output` (a PNG).
 
+        The result's notes say what the files hold that was edited otherwise.
+
         parameters  as `edit_prompt` takes them: text_cfg, image_cfg, steps, seed, checkpoint, ...
         settings    other inputs by title, such as {"Sampler.scheduler": "karras"}
         """
+        picture, region = image, mask
+        if isinstance(picture, Path):
+            picture = await asyncio.to_thread(read_picture, picture)
+        if isinstance(region, Path):
+            region = await asyncio.to_thread(read_picture, region, "mask")
+        notes = picture.notes + (region.notes if region else ())
         for attempt in range(SUBMISSIONS):
-            source = await self.upload(image)
-            where = await self.upload(mask) if mask else None
+            source = await self.upload(picture)
+            where = await self.upload(region) if region else None
             prompt = edit_prompt(
                 source.annotated,
                 instruction,
@@ -210,7 +213,7 @@ class Client:
                 if self.scratch:
                     with contextlib.suppress(ServerUnavailable):  # the result is safe already
                         await self.server.forget(result.prompt_id)
-                return result
+                return replace(result, notes=notes)
             except (JobLost, WorkflowRefused) as error:
                 # A server that came back with empty folders no longer has the uploads or the
                 # result; anything else that it refuses, it refuses again.

@@ -23,14 +23,13 @@ from typing import Any
 
 from .batch import Endpoint
 from .client import Client
-from .errors import InputError, OutputError, ServerUnavailable
-from .files import read_picture, write_whole
+from .errors import InputError, ServerUnavailable
+from .files import write_whole
+from .picture import Picture
 
 START = 600.0  # seconds for the cluster to find room for a worker, and for its ComfyUI to start
 STOP = 10.0
 RESTARTS = 3
-
-Picture = tuple[str, bytes]  # a file's suffix, and what it holds
 
 
 class Worker:
@@ -61,15 +60,7 @@ class Worker:
         assert self._client
         with tempfile.TemporaryDirectory(prefix="ip2p-") as folder:
             output = Path(folder, name)
-            paths = [Path(folder, f"{n}{file[0]}") for n, file in enumerate((image, mask)) if file]
-            try:
-                for path, (_, data) in zip(paths, filter(None, (image, mask)), strict=True):
-                    path.write_bytes(data)
-            except OSError as error:
-                raise OutputError(f"cannot write on a worker: {error.strerror}") from None
-            await self._client.edit(
-                paths[0], instruction, output, mask=paths[1] if mask else None, **options
-            )
+            await self._client.edit(image, instruction, output, mask=mask, **options)
             return output.read_bytes()
 
     async def stop(self) -> None:
@@ -117,16 +108,15 @@ class RayPlace:
 
     async def edit(
         self,
-        image: Path,
+        image: Picture,
         instruction: str,
         output: Path,
         *,
-        mask: Path | None = None,
+        mask: Picture | None = None,
         **options: Any,
     ) -> None:
         """As `Client.edit`, by the worker."""
-        files = [(path.suffix, read_picture(path)) if path else None for path in (image, mask)]
-        job = self._worker.edit.remote(files[0], instruction, output.name, files[1], **options)
+        job = self._worker.edit.remote(image, instruction, output.name, mask, **options)
         data = await self._answer(job)
         with write_whole(output) as file:
             file.write(data)

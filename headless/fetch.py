@@ -12,7 +12,7 @@ import aiohttp
 from yarl import URL
 
 from .errors import InputError
-from .files import MAX_PICTURE, PICTURES
+from .picture import MAX_PICTURE, PICTURES
 
 
 @asynccontextmanager

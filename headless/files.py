@@ -1,4 +1,4 @@
-"""Reading pictures and writing results: bounded, checked, and whole or not at all."""
+"""Writing results, whole or not at all, and naming them."""
 
 from __future__ import annotations
 
@@ -11,33 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image
+from .errors import OutputError, ServerMisbehaved
 
-from .errors import InputError, OutputError, ServerMisbehaved
-
-MAX_PICTURE = 1 << 30
-PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 PNG_START = b"\x89PNG\r\n\x1a\n"
 PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
-
-
-def read_picture(path: Path) -> bytes:
-    """The bytes of a picture file. Raises InputError if it is none."""
-    try:
-        size = path.stat().st_size
-        if size > MAX_PICTURE:
-            raise InputError(f"{path}: larger than 1 GiB")
-        with Image.open(path) as picture:
-            picture.verify()
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file") from None
-    except Image.DecompressionBombError as error:
-        raise InputError(f"{path}: {error}") from None
-    except Exception as error:  # Pillow raises nearly anything on a broken file
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} is not a picture that can be read ({error})") from None
 
 
 @contextlib.contextmanager

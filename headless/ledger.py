@@ -35,7 +35,8 @@ CREATE TABLE IF NOT EXISTS rows (
     key TEXT,                        -- hash of all that the result depends on
     stamp TEXT,                      -- size and time of the inputs when `key` was computed
     size INTEGER,                    -- bytes of the result
-    seconds REAL
+    seconds REAL,
+    notes TEXT                       -- what its user should know of a row that is done
 );
 CREATE INDEX IF NOT EXISTS work ON rows (plan, state, n);
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT);
@@ -60,6 +61,7 @@ class Entry:
     stamp: str | None
     size: int | None
     seconds: float | None
+    notes: str
     image: str
     instruction: str
     mask: str
@@ -222,6 +224,7 @@ def _entry(row: sqlite3.Row) -> Entry:
         row["stamp"],
         row["size"],
         row["seconds"],
+        row["notes"] or "",
         image,
         instruction,
         mask,

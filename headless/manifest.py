@@ -18,7 +18,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from .errors import InputError
-from .files import PICTURES, slug
+from .files import slug
+from .picture import PICTURES
 
 MAX_LINE = 1 << 20
 MAX_TEXT = 10_000

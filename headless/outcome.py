@@ -20,11 +20,12 @@ class Output:
 
 @dataclass(frozen=True)
 class Result:
-    """A finished job."""
+    """A finished job. `notes` are sentences that its user should read."""
 
     prompt_id: str
     outputs: tuple[Output, ...]
     seconds: float
+    notes: tuple[str, ...] = ()
 
 
 def outputs_of(prompt: Prompt, entry: dict[str, Any]) -> tuple[Output, ...]:

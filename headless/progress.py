@@ -50,6 +50,7 @@ class View(AbstractContextManager["View"]):
 
     def __init__(self, quiet: bool = False) -> None:
         console = Console(stderr=True)
+        self.quiet = quiet
         self.plain = not quiet and not console.is_terminal
         self.pictures = console.color_system == "truecolor" and console.height > SIDE // 2 + 4
         self._said = time.monotonic()
@@ -82,6 +83,11 @@ class View(AbstractContextManager["View"]):
         self.progress.preview = None
         self.progress.update(line, total=1, completed=1, doing=safe(doing))
         self._say(line, doing)
+
+    def note(self, text: str) -> None:
+        """A sentence that the user should read, above the bars."""
+        if not self.quiet:
+            self.progress.console.print(f"note: {safe(text)}", highlight=False, soft_wrap=True)
 
     def _say(self, line: TaskID, doing: str) -> None:
         if self.plain:

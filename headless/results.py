@@ -19,7 +19,7 @@ from .manifest import is_url
 
 COLUMNS = (
     *("row", "image", "instruction", "mask", "output", "state", "seconds", "error"),
-    *("parameters", "settings", "key"),
+    *("parameters", "settings", "key", "notes"),
 )
 THUMBS = ".contact"
 THUMB = 256
@@ -67,6 +67,7 @@ def record(entry: Entry) -> dict[str, Any]:
         json.dumps(entry.parameters, sort_keys=True),
         json.dumps(entry.settings, sort_keys=True),
         entry.key or "",
+        entry.notes,
     )
     return dict(zip(COLUMNS, values, strict=True))
 

@@ -18,10 +18,10 @@ import tomllib
 ROOT = Path(__file__).parents[1]
 PACK = "instruct_pix2pix"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-REQUIREMENTS = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["cluster"]]
+REQUIREMENTS = [*PROJECT["dependencies"], *sum(PROJECT["optional-dependencies"].values(), [])]
 INSTALLED = tuple(
-    {"pillow": "PIL"}.get(name, name)
-    for name in (re.split(r"\W", requirement)[0] for requirement in REQUIREMENTS)
+    {"pillow": "PIL"}.get(name, name.replace("-", "_"))
+    for name in (re.split(r"[^\w-]", requirement)[0] for requirement in REQUIREMENTS)
 )
 DRAWING = tuple(
     f"mini.{name}"
