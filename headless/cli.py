@@ -25,6 +25,7 @@ from .doctor import Finding, examine, options, traps
 from .errors import InputError, IP2PError, NodesMissing
 from .files import slug
 from .manifest import default_name
+from .measure_command import measure as run_measure
 from .messages import Prompt, printable
 from .options import (
     Address,
@@ -229,6 +230,7 @@ def run(
 
 
 batch = app.command()(run_batch)
+measure = app.command()(run_measure)
 
 
 @app.command()

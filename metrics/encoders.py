@@ -78,17 +78,36 @@ class Clip:
 
 
 class Dino:
-    """A DINO or DINOv2: the embedding of a picture is its class token."""
+    """A DINO or DINOv2 of transformers."""
 
     def __init__(self, model: Any) -> None:
         self.model = model.eval()
 
     def embed_images(self, pictures: Tensor) -> Tensor:
-        """Embed pictures [B, H, W, 3] in 0..1, prepared as DINO's own evaluation does; [B, D]."""
+        """The class tokens [B, D] of pictures [B, H, W, 3] in 0..1.
+
+        Prepared as DINO's own evaluation does: 256 pixels, and the 224 x 224 in the middle.
+        """
         pixels = normalised(cropped(pictures, 224, 256), IMAGENET_MEAN, IMAGENET_SPREAD)
         return _in_batches(
             lambda part: self.model(part).last_hidden_state[:, 0], pixels, self.model
         )
+
+    def keys(self, pictures: Tensor) -> Tensor:
+        """The keys [B, N, D] of the last layer, for `structure_distance`; at 224 x 224."""
+        names = (".key", ".k_proj")  # of older and newer versions of transformers
+        last = [module for name, module in self.model.named_modules() if name.endswith(names)][-1]
+        found: list[Tensor] = []
+        hook = last.register_forward_hook(lambda _module, _input, output: found.append(output))
+        pixels = F.interpolate(
+            pictures.float().movedim(-1, 1), (224, 224), mode="bilinear", antialias=True
+        )
+        try:
+            pixels = normalised(pixels, IMAGENET_MEAN, IMAGENET_SPREAD)
+            _in_batches(lambda part: self.model(part).last_hidden_state, pixels, self.model)
+        finally:
+            hook.remove()
+        return torch.cat(found).float().cpu()
 
 
 def load_clip(path: Path, tokenizer: Path | None = None) -> Clip:
