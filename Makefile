@@ -31,7 +31,7 @@ UV := VIRTUAL_ENV=$(VENV) $(RUN)/uv
 LOCK := $(UV) pip compile --quiet --upgrade --generate-hashes --custom-compile-command "make lock"
 
 .DELETE_ON_ERROR:
-.PHONY: help setup link demo serve test lint mini mini-eval bench thumbnails pictures lock clean
+.PHONY: help setup link demo serve test lint mini mini-eval bench texts thumbnails pictures lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -62,6 +62,9 @@ mini-eval: setup ## measure the built-in model
 bench: setup ## measure against core and diffusers
 	@for program in benchmarks/*.py; do \
 	PYTHONPATH=$(COMFYUI) $(RUN)/python $$program || exit 1; done
+
+texts: setup ## write what follows from the nodes' schemas: English texts, contract
+	@PYTHONPATH=$(COMFYUI) $(RUN)/python -P -m instruct_pix2pix.tests.texts
 
 thumbnails: setup ## run every template in the editor and keep its picture
 	@$(RUN)/python -P -m instruct_pix2pix.tests.browser.templates

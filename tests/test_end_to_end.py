@@ -19,17 +19,8 @@ from PIL import Image
 
 from .checkpoints.factory import ldm_state_dict, tiny_checkpoint, tiny_pipeline
 from .serving import serving
+from .texts import schemas
 
-NODES = {
-    "IP2PLoadCheckpoint",
-    "IP2PEncodeSource",
-    "IP2PEncodeInstruction",
-    "IP2PKSampler",
-    "IP2PGuider",
-    "IP2PGuidance",
-    "IP2PRestore",
-    "IP2PSampleImage",
-}
 WORKFLOWS = Path(__file__).parents[1] / "workflows" / "api"
 
 
@@ -98,7 +89,7 @@ def edit(server, photo, output, listener=None, **parameters):
 def test_the_editor_is_offered_every_node(server):
     info = run(server, lambda client: client.server.object_info())
     ours = {name: node for name, node in info.items() if node["category"] == "InstructPix2Pix"}
-    assert set(ours) >= NODES
+    assert set(ours) == set(schemas())
     for name, node in ours.items():
         for kind in ("required", "optional"):
             for slot, (_, options) in node["input"].get(kind, {}).items():

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from comfy_api.latest import io
-from instruct_pix2pix.tests.test_locales import NOT_OURS, nodes, read
+from instruct_pix2pix.tests.test_locales import read
+from instruct_pix2pix.tests.texts import NOT_OURS, schemas
 from PIL import Image
 
 DOCS = Path(__file__).parents[1] / "nodes" / "web" / "docs"
-SCHEMAS = {schema.node_id: schema for schema in (node.define_schema() for node in nodes())}
+SCHEMAS = schemas()
 # The editor asks for <node>/<language>.md, then for <node>.md.
 PAGES = [
     (node_id, language, DOCS / name)

@@ -1,8 +1,5 @@
 """Every text that the editor shows of a node exists in every language, and no other."""
 
-import asyncio
-import functools
-import importlib.util
 import json
 import re
 from collections.abc import Iterator
@@ -10,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from comfy_api.latest import io
+from instruct_pix2pix.tests.texts import english
 
 ROOT = Path(__file__).parents[1]
 LANGUAGES = ("en", "zh", "zh-TW", "ja", "ko", "fr", "es", "ru")
-# Files of the user, and names that core translates itself or shows as they are.
-NOT_OURS = {"checkpoint", "sampler_name", "scheduler"}
 # What a text keeps in every language: ids of nodes, proper names, what is typed, and numbers.
 KEPT = re.compile(
     r"IP2P\w+|InstructPix2Pix|ip2p-mini|Stable Diffusion|ComfyUI|diffusers|models/\w+|VAE\w*"
@@ -23,42 +18,6 @@ KEPT = re.compile(
     r"|word:|\d+(?:\.\d+)?",
     re.ASCII,
 )
-
-
-def nodes() -> list[type[io.ComfyNode]]:
-    """What ComfyUI is told of, by the pack's own entry."""
-    spec = importlib.util.spec_from_file_location(
-        "instruct_pix2pix", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
-    )
-    assert spec and spec.loader
-    entry = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(entry)
-
-    async def listed() -> list[type[io.ComfyNode]]:
-        return await (await entry.comfy_entrypoint()).get_node_list()
-
-    return asyncio.run(listed())
-
-
-def texts_of(slot: Any) -> dict[str, Any]:
-    texts: dict[str, Any] = {"name": slot.display_name or slot.id, "tooltip": slot.tooltip}
-    if isinstance(slot, io.Combo.Input) and slot.id not in NOT_OURS:
-        texts["options"] = {option: option for option in slot.options}
-    return texts
-
-
-@functools.cache
-def english() -> dict[str, Any]:
-    """The texts of all nodes in the form of nodeDefs.json, from their schemas."""
-    return {
-        schema.node_id: {
-            "display_name": schema.display_name,
-            "description": schema.description,
-            "inputs": {slot.id: texts_of(slot) for slot in schema.inputs},
-            "outputs": {str(i): texts_of(slot) for i, slot in enumerate(schema.outputs)},
-        }
-        for schema in (node.define_schema() for node in nodes())
-    }
 
 
 def flat(texts: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
@@ -78,10 +37,8 @@ def test_the_languages_are_these() -> None:
     assert {path.name for path in (ROOT / "locales").iterdir()} == set(LANGUAGES)
 
 
-def test_english_is_that_of_the_schemas(tmp_path: Path) -> None:
-    new = tmp_path / "nodeDefs.json"
-    new.write_text(json.dumps(english(), indent=2) + "\n", encoding="utf-8")
-    assert read("en") == english(), f"copy {new} to locales/en/, then translate what is new"
+def test_english_is_that_of_the_schemas() -> None:
+    assert read("en") == english(), "run make texts, then translate what is new"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

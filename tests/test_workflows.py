@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 WORKFLOWS = ROOT / "workflows"
 TITLES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
 BLUEPRINT = ROOT / "subgraphs" / "Edit by instruction.json"
-SCHEMAS = {schema.node_id: schema for schema in (node.define_schema() for node in nodes())}
+SCHEMAS = schemas()
 
 
 @pytest.fixture(scope="module")
