@@ -10,15 +10,22 @@ import json
 import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, cast
 
-import comfy.utils  # noqa: F401  (allows the classes that Lightning checkpoints hold, as inert stubs)
+import comfy.utils  # noqa: F401  (allows the classes that Lightning's old files hold, as stubs)
 import safetensors
 import torch
 
-StateDict = dict[str, torch.Tensor]
+from .outline import (
+    SAFETENSORS,
+    VARIANTS,
+    OutlineError,
+    component_files,
+    short_name,
+)
+from .pickles import WRAPPERS, PickleError, Stored, read_pickle
 
-SAFETENSORS = (".safetensors", ".sft")
+StateDict = dict[str, torch.Tensor]
 
 
 class CheckpointError(ValueError):
@@ -37,9 +44,14 @@ def read_tensors(path: Path, name: str) -> tuple[StateDict, dict[str, str]]:
             raise CheckpointError(f"{name}: this file is empty. Download it again.")
         if path.suffix.lower() in SAFETENSORS:
             return _read_safetensors(path)
-        return _read_pickled(path, name), {}
+        return _read_pickled(path), {}
     except CheckpointError:
         raise
+    except PickleError as error:
+        raise CheckpointError(
+            f"{name}: this file is no checkpoint that can be used: {error}. If it was downloaded, "
+            "download it again, as a .safetensors file if there is one."
+        ) from error
     except OSError as error:
         raise CheckpointError(
             f"{name}: this file cannot be opened ({error.strerror}). If it was moved or deleted, "
@@ -58,27 +70,28 @@ def read_tensors(path: Path, name: str) -> tuple[StateDict, dict[str, str]]:
         ) from error
 
 
-def read_component(folder: Path, stem: str, pickled_stem: str) -> StateDict:
+def read_component(
+    folder: Path, stem: str, pickled_stem: str, variants: tuple[str, ...] = VARIANTS
+) -> StateDict:
     """The tensors of one folder of a diffusers pipeline, or {} where the folder holds none.
 
-    Full precision goes before fp16, and safetensors before .bin. Files may be sharded.
+    Safetensors go before .bin, and earlier `variants` before later ones. Files may be sharded.
     """
-    for name, suffix in ((stem, ".safetensors"), (pickled_stem, ".bin")):
-        for variant in ("", ".fp16"):
-            single = folder / f"{name}{variant}{suffix}"
-            if single.is_file():
-                return read_tensors(single, _short(single))[0]
-            index = folder / f"{name}{suffix}.index{variant}.json"
-            if index.is_file():
-                return _read_shards(index)
-    return {}
+    try:
+        files = component_files(folder, stem, pickled_stem, variants)
+    except OutlineError as error:
+        raise CheckpointError(str(error)) from error
+    tensors: StateDict = {}
+    for file in files:
+        tensors |= read_tensors(file, short_name(file))[0]
+    return tensors
 
 
 def read_settings(path: Path) -> dict[str, Any]:
     """A JSON object from a file, {} where there is none."""
     if not path.is_file():
         return {}
-    return parse_settings(path.read_text(encoding="utf-8", errors="replace"), _short(path))
+    return parse_settings(path.read_text(encoding="utf-8", errors="replace"), short_name(path))
 
 
 def parse_settings(text: str, name: str) -> dict[str, Any]:
@@ -97,38 +110,37 @@ def _read_safetensors(path: Path) -> tuple[StateDict, dict[str, str]]:
         return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
 
 
-def _read_pickled(path: Path, name: str) -> StateDict:
-    # Files from before PyTorch 1.6 are no zip archives and cannot be mapped.
-    content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
+def _read_pickled(path: Path) -> StateDict:
+    if not zipfile.is_zipfile(path):
+        return _read_legacy(path)
+    size = path.stat().st_size
+    whole = cast(torch.UntypedStorage, torch.UntypedStorage.from_file(str(path), False, size))
+    return {name: _mapped(whole, stored) for name, stored in read_pickle(path).items()}
+
+
+def _mapped(whole: torch.UntypedStorage, stored: Stored) -> torch.Tensor:
+    """One tensor over the mapped file; those of one record share its storage, as when saved."""
+    start, length = stored.record
+    dtype = getattr(torch, stored.dtype)
+    offset = (stored.start - start) // dtype.itemsize
+    record = whole[start : start + length]
+    tensor = torch.empty(0, dtype=dtype).set_(record, offset, stored.shape, stored.stride)
+    # A stride of zero makes a few bytes look like any number of them.
+    if tensor.nbytes > whole.nbytes():
+        raise PickleError("a tensor in it claims to be larger than the file")
+    return tensor
+
+
+def _read_legacy(path: Path) -> StateDict:
+    """Files from before PyTorch 1.6 are no zip archives: they are read whole, tensors alone."""
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    for wrapper in WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
     if not isinstance(content, dict):
-        raise CheckpointError(f"{name}: this file holds no named tensors.")
-    tensors = {
+        raise PickleError("it holds no named tensors")
+    return {
         key: value
         for key, value in content.items()
         if isinstance(key, str) and isinstance(value, torch.Tensor)
     }
-    # A stride of zero makes a few bytes look like any number of them.
-    if any(tensor.nbytes > path.stat().st_size for tensor in tensors.values()):
-        raise CheckpointError(f"{name}: a tensor in it claims to be larger than the file.")
-    return tensors
-
-
-def _read_shards(index: Path) -> StateDict:
-    places = read_settings(index).get("weight_map")
-    if not isinstance(places, dict):
-        raise CheckpointError(f"{_short(index)}: this index has no weight_map.")
-    tensors: StateDict = {}
-    for name in sorted({str(place) for place in places.values()}):
-        # An index may name files beside it, no others.
-        if Path(name).name != name:
-            raise CheckpointError(f"{_short(index)}: {name!r} is not the name of a file beside it.")
-        shard = index.parent / name
-        tensors |= read_tensors(shard, _short(shard))[0]
-    return tensors
-
-
-def _short(path: Path) -> str:
-    """A file of a diffusers folder as errors name it: pipeline/component/file."""
-    return "/".join(path.parts[-3:])

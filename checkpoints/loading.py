@@ -21,19 +21,22 @@ class Checkpoint:
     vae: comfy.sd.VAE
     resolution: int
     """Side in pixels of the pictures that the model was trained for."""
+    text_cfg: float
+    """The usual scales of its family."""
+    image_cfg: float
 
 
 def load_checkpoint(
     path: Path, weights: Weights = "auto", embedding_directory: list[str] | None = None
 ) -> Checkpoint:
-    """Loads a single file or a diffusers folder of Stable Diffusion 1.x InstructPix2Pix.
+    """Loads a single file or a diffusers folder of InstructPix2Pix, of any family.
 
     `weights`: "auto" prefers EMA, "ema" and "raw" insist. Raises CheckpointError, which names the
     file and says what is wrong with it.
     """
     parts = read_checkpoint(path, weights)
-    model = build_model(parts.unet, parts.metadata, path.name)
-    clip = build_clip(parts.text, parts.text_config, path.name, embedding_directory)
+    model = build_model(parts, path.name)
+    clip = build_clip(parts, path.name, embedding_directory)
     vae = build_vae(parts.vae, path.name)
     # With these, newer cores make a second copy: for hooks under dynamic VRAM, for a second GPU.
     model.cached_patcher_init = (_reload_model, (path, weights))
@@ -41,12 +44,13 @@ def load_checkpoint(
         clip.patcher.cached_patcher_init = (_reload_clip, (path, weights, embedding_directory))
     if parts.vae:
         vae.patcher.cached_patcher_init = (_reload_vae, (path, weights))
-    return Checkpoint(model, clip, vae, parts.resolution)
+    family = parts.family
+    return Checkpoint(model, clip, vae, parts.resolution, family.text_cfg, family.image_cfg)
 
 
 def _reload_model(path: Path, weights: Weights, disable_dynamic: bool = False) -> ModelPatcher:
     parts = read_checkpoint(path, weights)
-    return build_model(parts.unet, parts.metadata, path.name, disable_dynamic=disable_dynamic)
+    return build_model(parts, path.name, disable_dynamic=disable_dynamic)
 
 
 def _reload_clip(
@@ -56,13 +60,7 @@ def _reload_clip(
     disable_dynamic: bool = False,
 ) -> ModelPatcher:
     parts = read_checkpoint(path, weights)
-    clip = build_clip(
-        parts.text,
-        parts.text_config,
-        path.name,
-        embedding_directory,
-        disable_dynamic=disable_dynamic,
-    )
+    clip = build_clip(parts, path.name, embedding_directory, disable_dynamic=disable_dynamic)
     assert clip is not None  # only set where there was one
     return clip.patcher
 

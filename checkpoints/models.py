@@ -1,17 +1,20 @@
 """Parts of a checkpoint -> ComfyUI's MODEL, CLIP and VAE.
 
 Weights of full width go through core's own loaders. Core's detection knows no other widths, so
-narrow models of the same layout (ip2p-mini) are put together here from the same core classes.
+narrow models of the same layout (ip2p-mini) are put together here from the same core classes. What
+differs between families is in `families/`.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable
 from typing import Any
 
 import comfy.cli_args
 import comfy.latent_formats
+import comfy.model_base
 import comfy.model_detection
 import comfy.model_management
 import comfy.model_patcher
@@ -22,54 +25,31 @@ import comfy.utils
 import torch
 from comfy.ldm.models.autoencoder import AutoencoderKL
 from comfy.model_patcher import ModelPatcher
-from comfy.sd1_clip import SD1ClipModel, SD1Tokenizer
 
-from .files import CheckpointError, StateDict, parse_settings
+from .families import Family
+from .files import CheckpointError, StateDict
+from .layouts import ARCHITECTURE_TENSOR, Parts
 
-SD1_TEXT = {
-    "hidden_size": 768,
-    "intermediate_size": 3072,
-    "num_hidden_layers": 12,
-    "max_position_embeddings": 77,
-    "num_attention_heads": 12,
-    "hidden_act": "quick_gelu",
-}
 ACTIVATIONS = ("quick_gelu", "gelu")
 
 
-def build_model(
-    unet: StateDict, metadata: dict[str, str], name: str, **options: Any
-) -> ModelPatcher:
-    """A MODEL from UNet weights in bare LDM names, after checking that they are all there.
+def build_model(parts: Parts, name: str, **options: Any) -> ModelPatcher:
+    """A MODEL from a checkpoint's UNet, after checking that it is all there.
 
     `options` are passed on to core where its version takes them (`disable_dynamic`).
     """
-    config = detect(unet, name)
-    core_knows_it = comfy.supported_models.SD15_instructpix2pix.matches(config.unet_config)
-    if core_knows_it:
+    config = detect(parts.family, parts.unet, name)
+    if type(config).matches(config.unet_config):
         load = comfy.sd.load_diffusion_model_state_dict
-        return load(sd=dict(unet), metadata=metadata, **_accepted(load, options))
-
-    management = comfy.model_management
-    dtypes = list(config.supported_inference_dtypes)
-    dtype = management.unet_dtype(
-        model_params=comfy.utils.calculate_parameters(unet),
-        supported_dtypes=dtypes,
-        weight_dtype=comfy.utils.weight_dtype(unet),
-    )
-    device, offload_device = management.get_torch_device(), management.unet_offload_device()
-    config.set_inference_dtype(dtype, management.unet_manual_cast(dtype, device, dtypes))
-    model = config.get_model(unet, "", device=offload_device)
-    colors = parse_settings(metadata.get("ip2p.architecture", "{}"), name).get("latent_rgb")
-    if colors is not None:
-        _show_in_colors(model.latent_format, colors, name)
-    patcher_class = comfy.model_patcher.ModelPatcher
-    if not options.get("disable_dynamic"):
-        # Newer cores have one that streams weights; looked up late, as it is bound at start-up.
-        patcher_class = getattr(comfy.model_patcher, "CoreModelPatcher", patcher_class)
-    patcher = patcher_class(model, load_device=device, offload_device=offload_device)
-    assign = {"assign": patcher.is_dynamic()} if hasattr(patcher, "is_dynamic") else {}
-    model.load_model_weights(dict(unet), "", **_accepted(model.load_model_weights, assign))
+        tensors = {**parts.unet, **parts.sampling}
+        patcher = load(sd=tensors, metadata=parts.metadata, **_accepted(load, options))
+    else:
+        patcher = _build_narrow(config, parts, name, options)
+    _sample_by_velocity(patcher, parts)
+    if parts.architecture:
+        text = json.dumps(parts.architecture).encode()
+        network = patcher.model.diffusion_model
+        network.register_buffer(ARCHITECTURE_TENSOR, torch.tensor(list(text), dtype=torch.uint8))
     return patcher
 
 
@@ -92,54 +72,132 @@ def build_vae(vae: StateDict, name: str) -> comfy.sd.VAE:
 
 
 def build_clip(
-    text: StateDict,
-    described: dict[str, Any],
-    name: str,
-    embedding_directory: list[str] | None,
-    **options: Any,
+    parts: Parts, name: str, embedding_directory: list[str] | None, **options: Any
 ) -> comfy.sd.CLIP | None:
-    """A CLIP from text encoder weights (`text_model.*`), None if there are none, as core does.
+    """A CLIP from the text encoders of a checkpoint, None if there are none, as core does.
 
-    `described` gives what shapes cannot tell: `num_attention_heads` (else one for each 64 of the
-    width, as all CLIPs have) and `hidden_act` (else quick_gelu).
+    `parts.text_configs` give what shapes cannot tell: `num_attention_heads` (else one for each 64
+    of the width, as all CLIPs have) and `hidden_act` (else the real one's).
     """
-    if not text:
+    if not any(parts.text):
         return None
-    shape = _text_shape(text, name)
-    width = shape["hidden_size"]
-    heads = described.get("num_attention_heads", max(1, width // 64))
-    activation = described.get("hidden_act", "quick_gelu")
-    if not isinstance(heads, int) or heads < 1 or width % heads or activation not in ACTIVATIONS:
-        raise CheckpointError(
-            f"{name}: a text encoder of width {width} cannot have {heads!r} heads and the "
-            f"activation {activation!r} (known: {', '.join(ACTIVATIONS)})."
-        )
-    config = {**shape, "num_attention_heads": heads, "hidden_act": activation}
-    model_options = {"clip_l_model_config": config}
-    empty = SD1ClipModel(device="meta", dtype=torch.float32, model_options=model_options)
-    _check_complete(empty.clip_l.transformer, text, "text encoder", name)
-    precision = _text_precision(text)
-    if config == SD1_TEXT:
+    configs = _text_configs(parts, name)
+    target = getattr(comfy.supported_models, parts.family.core_class)({}).clip_target({})
+    shapes = {f"clip_{which}_model_config": config for which, config in configs.items()}
+    empty = target.clip(device="meta", dtype=torch.float32, model_options=dict(shapes))
+    for which, text in zip(configs, parts.text, strict=True):
+        encoder = getattr(empty, f"clip_{which}").transformer
+        _check_complete(encoder, text, "text encoder", name, optional=which == "l")
+    precision = _text_precision(parts.text)
+    if list(configs.values()) == [encoder.shape for encoder in parts.family.text]:
         load = comfy.sd.load_text_encoder_state_dicts
         return load(
-            state_dicts=[text],
+            state_dicts=[dict(text) for text in parts.text],
             embedding_directory=embedding_directory,
             clip_type=comfy.sd.CLIPType.STABLE_DIFFUSION,
             model_options=precision,
             **_accepted(load, options),
         )
     clip = comfy.sd.CLIP(
-        target=comfy.supported_models_base.ClipTarget(SD1Tokenizer, SD1ClipModel),
+        target=target,
         embedding_directory=embedding_directory,
-        parameters=comfy.utils.calculate_parameters(text),
-        model_options={**model_options, **precision},
+        parameters=sum(comfy.utils.calculate_parameters(text) for text in parts.text),
+        model_options={**shapes, **precision},
         **_accepted(comfy.sd.CLIP.__init__, options),
     )
-    clip.load_sd(text)
+    for which, text in zip(configs, parts.text, strict=True):
+        getattr(clip.cond_stage_model, f"clip_{which}").load_sd(dict(text))
     return clip
 
 
-def _text_precision(text: StateDict) -> dict[str, Any]:
+def detect(family: Family, unet: StateDict, name: str) -> comfy.supported_models_base.BASE:
+    """The configuration of core's class at the width of these tensors, which are all there."""
+    try:
+        detected = comfy.model_detection.detect_unet_config(unet, "")
+        config = getattr(comfy.supported_models, family.core_class)(detected)
+        config.set_inference_dtype(torch.float32, None)
+        model = config.get_model({}, "", device=torch.device("meta"))
+    # A file can describe any network, and those refuse in many ways.
+    except Exception as error:
+        raise CheckpointError(f"{name}: the UNet in it is incomplete ({error}).") from error
+    _check_complete(model.diffusion_model, unet, "UNet", name)
+    return config
+
+
+def _build_narrow(
+    config: comfy.supported_models_base.BASE, parts: Parts, name: str, options: dict[str, Any]
+) -> ModelPatcher:
+    """What core's loader does, for a width that its detection does not know."""
+    unet = _unscaled(parts.unet)
+    management = comfy.model_management
+    dtypes = list(config.supported_inference_dtypes)
+    dtype = management.unet_dtype(
+        model_params=comfy.utils.calculate_parameters(unet),
+        supported_dtypes=dtypes,
+        weight_dtype=comfy.utils.weight_dtype(unet),
+    )
+    device, offload_device = management.get_torch_device(), management.unet_offload_device()
+    config.set_inference_dtype(dtype, management.unet_manual_cast(dtype, device, dtypes))
+    model = config.get_model({**unet, **parts.sampling}, "", device=offload_device)
+    colors = parts.architecture.get("latent_rgb")
+    if colors is not None:
+        _show_in_colors(model.latent_format, colors, name)
+    patcher_class = comfy.model_patcher.ModelPatcher
+    if not options.get("disable_dynamic"):
+        # Newer cores have one that streams weights; looked up late, as it is bound at start-up.
+        patcher_class = getattr(comfy.model_patcher, "CoreModelPatcher", patcher_class)
+    patcher = patcher_class(model, load_device=device, offload_device=offload_device)
+    assign = {"assign": patcher.is_dynamic()} if hasattr(patcher, "is_dynamic") else {}
+    model.load_model_weights(unet, "", **_accepted(model.load_model_weights, assign))
+    return patcher
+
+
+def _sample_by_velocity(patcher: ModelPatcher, parts: Parts) -> None:
+    """Follows `v_pred` for a family whose class in core always predicts noise."""
+    velocity = comfy.model_base.ModelType.V_PREDICTION
+    if "v_pred" not in parts.sampling or patcher.model.model_type is velocity:
+        return
+    config = patcher.model.model_config
+    config.sampling_settings["zsnr"] = "ztsnr" in parts.sampling
+    patcher.model.model_type = velocity
+    patcher.model.model_sampling = comfy.model_base.model_sampling(config, velocity)
+
+
+def _unscaled(unet: StateDict) -> StateDict:
+    """Weights in scaled fp8 as their numbers are; others as they came."""
+    scale = ".scale_weight"
+    scaled = {key.removesuffix(scale) for key in unet if key.endswith(scale)}
+    bare = {
+        key: tensor
+        for key, tensor in unet.items()
+        if key != "scaled_fp8" and not key.endswith((scale, ".scale_input"))
+    }
+    for module in scaled:
+        weight = bare[f"{module}.weight"]
+        bare[f"{module}.weight"] = weight.float() * unet[module + scale].float()
+    return bare
+
+
+def _text_configs(parts: Parts, name: str) -> dict[str, dict[str, Any]]:
+    """The settings of each text encoder: from its shapes, the rest from the file."""
+    configs = {}
+    described = (*parts.text_configs, *({},) * len(parts.text))
+    for encoder, text, said in zip(parts.family.text, parts.text, described, strict=False):
+        shape = _text_shape(text, name)
+        width = shape["hidden_size"]
+        heads = said.get("num_attention_heads", max(1, width // 64))
+        activation = said.get("hidden_act", encoder.shape["hidden_act"])
+        possible = isinstance(heads, int) and heads > 0 and width % heads == 0
+        if not possible or activation not in ACTIVATIONS:
+            raise CheckpointError(
+                f"{name}: a text encoder of width {width} cannot have {heads!r} heads and the "
+                f"activation {activation!r} (known: {', '.join(ACTIVATIONS)})."
+            )
+        configs[encoder.name] = {**shape, "num_attention_heads": heads, "hidden_act": activation}
+    return configs
+
+
+def _text_precision(texts: tuple[StateDict, ...]) -> dict[str, Any]:
     """Model options by which a text encoder on the CPU keeps float32 weights as they are.
 
     Core would store them in float16 and compute in float32: half the memory, three digits less,
@@ -150,29 +208,25 @@ def _text_precision(text: StateDict) -> dict[str, Any]:
         for name in ("fp8_e4m3fn", "fp8_e5m2", "fp16", "bf16", "fp32")
     )
     on_cpu = comfy.model_management.is_device_cpu(comfy.model_management.text_encoder_device())
-    if chosen or not on_cpu or comfy.utils.weight_dtype(text) != torch.float32:
+    if (
+        chosen
+        or not on_cpu
+        or any(comfy.utils.weight_dtype(text) != torch.float32 for text in texts)
+    ):
         return {}
     return {"dtype": torch.float32}
 
 
-def detect(unet: StateDict, name: str) -> comfy.supported_models.SD15_instructpix2pix:
-    """The configuration of core's IP2P class at the width of these tensors, which are all there."""
-    try:
-        detected = comfy.model_detection.detect_unet_config(unet, "")
-        config = comfy.supported_models.SD15_instructpix2pix(detected)
-        config.set_inference_dtype(torch.float32, None)
-        model = config.get_model({}, "", device=torch.device("meta"))
-    # A file can describe any network, and those refuse in many ways.
-    except Exception as error:
-        raise CheckpointError(f"{name}: the UNet in it is incomplete ({error}).") from error
-    _check_complete(model.diffusion_model, unet, "UNet", name)
-    return config
+def _check_complete(
+    empty: torch.nn.Module, tensors: StateDict, part: str, name: str, optional: bool = False
+) -> None:
+    """Core leaves what is missing at random, and the picture is noise without a word.
 
-
-def _check_complete(empty: torch.nn.Module, tensors: StateDict, part: str, name: str) -> None:
-    """Core leaves what is missing at random; a picture of noise is no way to say so."""
-    # Core's text encoders have a projection that SD 1.x has not.
-    wanted = {k: v.shape for k, v in empty.state_dict().items() if k != "text_projection.weight"}
+    optional  whether `text_projection.weight` may be missing: core's CLIP-L has one, files none
+    """
+    wanted = {k: v.shape for k, v in empty.state_dict().items()}
+    if optional:
+        wanted.pop("text_projection.weight", None)
     wrong = [k for k, shape in wanted.items() if k not in tensors or tensors[k].shape != shape]
     if wrong:
         raise CheckpointError(

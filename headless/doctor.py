@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..checkpoints.signs import OutlineError, look
 from .client import Client
 from .errors import ExecutionFailed
 from .fetch import is_this_machine
 from .messages import Prompt, title_of
 from .workflow import MINI, node
-
-MAX_HEADER = 64 << 20
-FIRST_CONV = (
-    "model.diffusion_model.input_blocks.0.0.weight",
-    "model_ema.diffusion_modelinput_blocks00weight",
-)
-OTHER_MODELS = {4: "a text-to-image model", 9: "an inpainting model"}
 
 
 @dataclass(frozen=True)
@@ -99,36 +91,17 @@ async def loaded(client: Client, name: str) -> Finding:
 
 
 def checkpoint(name: str, path: Path) -> Finding:
-    """Whether a checkpoint edits by instruction: its UNet takes 8 channels then."""
+    """Whether a checkpoint edits by instruction, from its header alone, as the loader reads it."""
     what = f"checkpoint {name}"
     try:
-        channels = input_channels(path)
-    except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+        sign = look(path)
+    except (OSError, OutlineError) as error:
         return Finding(what, False, f"cannot be read ({error}); download it again")
-    if channels == 8:
-        return Finding(what, True, "InstructPix2Pix")
-    if channels is None:
+    if sign is None:
         return Finding(what, None, "its format does not tell without loading it")
-    other = OTHER_MODELS.get(channels, "another kind of model")
-    return Finding(what, None, f"{other} ({channels} channels); IP2P has 8. Load it elsewhere")
-
-
-def input_channels(path: Path) -> int | None:
-    """Channels that a checkpoint's UNet takes, from its header or config alone; None if unknown."""
-    if path.is_dir():
-        config = json.loads((path / "unet" / "config.json").read_text(encoding="utf-8"))
-        return int(config["in_channels"])
-    if path.suffix != ".safetensors":
-        return None
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        if length > MAX_HEADER:
-            raise ValueError("its header is larger than any real one")
-        header = json.loads(file.read(length))
-    for name in FIRST_CONV:
-        if name in header:
-            return int(header[name]["shape"][1])
-    return None
+    if sign.family is None:
+        return Finding(what, None, f"this is {sign.what}. {sign.advice}")
+    return Finding(what, True, sign.what)
 
 
 def traps(prompt: Prompt) -> Iterator[Finding]:

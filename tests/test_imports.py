@@ -61,7 +61,11 @@ RULES = (  # the first that matches counts
     # The command line draws sheets, and must install where there is no torch.
     Rule("pictures/sheet.py", ("PIL",), ()),
     Rule("pictures/*", ("torch", "numpy", "PIL"), ("pictures",)),
-    Rule("checkpoints/signs.py", (), ()),
+    # What a header tells, for the command line as well: no torch. Pickles are read, never run.
+    Rule("checkpoints/pickles.py", ("pickle._Unpickler",), ()),
+    Rule("checkpoints/outline.py", (), ("checkpoints.pickles",)),
+    Rule("checkpoints/signs.py", (), ("checkpoints.families", "checkpoints.outline")),
+    Rule("checkpoints/families/*", (), ("checkpoints.families",)),
     Rule(
         "checkpoints/*",
         ("torch", "comfy", "safetensors", "pickle.UnpicklingError"),  # what torch.load raises

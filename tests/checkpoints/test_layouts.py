@@ -5,6 +5,7 @@ import json
 import pytest
 import safetensors.torch
 import torch
+from instruct_pix2pix.checkpoints.families import SD15
 from instruct_pix2pix.checkpoints.files import CheckpointError
 from instruct_pix2pix.checkpoints.layouts import (
     choose_unet,
@@ -36,7 +37,7 @@ def test_ema_names_are_the_authors(both):
 
 @pytest.mark.parametrize(("weights", "prefix"), [("auto", EMA), ("ema", EMA), ("raw", UNET)])
 def test_the_set_is_chosen_whole(both, weights, prefix):
-    chosen = choose_unet(both, weights, "file")
+    chosen = choose_unet(both, weights, "file", SD15)
     assert {UNET + k for k in chosen} == {k for k in both if k.startswith(UNET)}
     for name, tensor in chosen.items():
         ema_name = "model_ema.diffusion_model" + name.replace(".", "")
@@ -47,34 +48,34 @@ def test_the_set_is_chosen_whole(both, weights, prefix):
 def test_half_an_ema_is_refused(both, weights):
     both.pop("model_ema.diffusion_modelout2weight")
     with pytest.raises(CheckpointError, match=r"^file: .*\(1 are missing.*choose weights = raw"):
-        choose_unet(both, weights, "file")
-    assert choose_unet(both, "raw", "file")
+        choose_unet(both, weights, "file", SD15)
+    assert choose_unet(both, "raw", "file", SD15)
 
 
 def test_ema_of_another_network_is_refused(both):
     both["model_ema.diffusion_modelextra"] = torch.zeros(1)
     with pytest.raises(CheckpointError, match="1 belong to nothing"):
-        choose_unet(both, "auto", "file")
+        choose_unet(both, "auto", "file", SD15)
 
 
 def test_counters_alone_are_no_ema(both):
     left = {k: v for k, v in both.items() if not k.startswith("model_ema.diffusion_model")}
-    assert UNET + "out.2.weight" not in choose_unet(left, "auto", "file")
+    assert UNET + "out.2.weight" not in choose_unet(left, "auto", "file", SD15)
     with pytest.raises(CheckpointError, match="no EMA weights"):
-        choose_unet(left, "ema", "file")
+        choose_unet(left, "ema", "file", SD15)
 
 
 def test_names_come_back_where_only_ema_is_left():
     weights = ldm_state_dict(tiny_pipeline(layout=SD15_LAYOUT), SD15_LAYOUT)
     names = {k.removeprefix(UNET) for k in weights if k.startswith(UNET)}
     assert len(names) == 686
-    assert choose_unet(ema_of(weights), "auto", "file").keys() == names
+    assert choose_unet(ema_of(weights), "auto", "file", SD15).keys() == names
 
 
 def test_ema_alone_of_unknown_layout_is_refused():
     ema = {"model_ema.diffusion_modelsomewhere_else": torch.zeros(1)}
     with pytest.raises(CheckpointError, match="1 belong to nothing"):
-        choose_unet(ema, "auto", "file")
+        choose_unet(ema, "auto", "file", SD15)
 
 
 @pytest.mark.parametrize("layout", [UNET_CONFIG, SD15_LAYOUT])
@@ -99,7 +100,7 @@ def test_a_bare_unet_file_is_read(tmp_path, naming):
     safetensors.torch.save_file(expected if naming == "ldm" else tensors, path)
     parts = read_checkpoint(path, "auto")
     assert all(torch.equal(parts.unet[k], v) for k, v in expected.items())
-    assert parts.vae == {} and parts.text == {}
+    assert parts.vae == {} and not any(parts.text)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import comfy.model_management
 import pytest
 import torch
 from diffusers import StableDiffusionInstructPix2PixPipeline
+from instruct_pix2pix.checkpoints.layouts import ARCHITECTURE_TENSOR
 from instruct_pix2pix.checkpoints.loading import load_checkpoint
 
 from .factory import (
@@ -19,7 +20,9 @@ from .factory import (
 
 
 def loaded_weights(checkpoint):
-    return checkpoint.model.model.diffusion_model.state_dict()
+    weights = checkpoint.model.model.diffusion_model.state_dict()
+    weights.pop(ARCHITECTURE_TENSOR, None)
+    return weights
 
 
 def expected_weights(which, layout=UNET_CONFIG):

@@ -1,6 +1,5 @@
 """Real files take core's own route; narrow ones are built from the same classes."""
 
-import json
 import logging
 
 import comfy.diffusers_convert
@@ -11,8 +10,9 @@ import comfy.supported_models
 import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from instruct_pix2pix.checkpoints.families import SD15
 from instruct_pix2pix.checkpoints.files import CheckpointError
-from instruct_pix2pix.checkpoints.layouts import choose_unet, unet_from_diffusers
+from instruct_pix2pix.checkpoints.layouts import Parts, choose_unet, unet_from_diffusers
 from instruct_pix2pix.checkpoints.models import (
     build_clip,
     build_model,
@@ -28,6 +28,18 @@ from .factory import (
     ldm_state_dict,
     tiny_pipeline,
 )
+
+
+def parts(unet=None, text=None, described=None, architecture=None):
+    return Parts(
+        SD15,
+        unet or {},
+        {},
+        (text or {},),
+        512,
+        text_configs=(described or {},),
+        architecture=architecture or {},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -49,21 +61,22 @@ def test_core_recognises_a_real_diffusers_unet_once_renamed(full_width_unet):
 
 
 def test_a_real_unet_takes_cores_loader(full_width_unet):
-    config = detect(unet_from_diffusers(full_width_unet), "real")
+    config = detect(SD15, unet_from_diffusers(full_width_unet), "real")
     assert comfy.supported_models.SD15_instructpix2pix.matches(config.unet_config)
 
 
 def test_real_ema_alone_is_complete(full_width_unet):
     raw = {UNET + name: tensor for name, tensor in unet_from_diffusers(full_width_unet).items()}
     ema = {"model_ema." + k.removeprefix("model.").replace(".", ""): v for k, v in raw.items()}
-    assert detect(choose_unet(ema, "auto", "real"), "real").unet_config["in_channels"] == 8
+    chosen = choose_unet(ema, "auto", "real", SD15)
+    assert detect(SD15, chosen, "real").unet_config["in_channels"] == 8
 
 
 def test_a_narrow_model_is_cores_ip2p_class():
     weights = ldm_state_dict(tiny_pipeline())
     unet = {k.removeprefix(UNET): v for k, v in weights.items() if k.startswith(UNET)}
     before = dict(unet)
-    patcher = build_model(unet, {}, "tiny")
+    patcher = build_model(parts(unet=unet), "tiny")
     assert isinstance(patcher.model, comfy.model_base.SD15_instructpix2pix)
     assert patcher.model.concat_cond(noise=torch.zeros(1, 4, 8, 8), device="cpu").shape[1] == 4
     # What came in is still there, untouched.
@@ -78,10 +91,10 @@ def test_nothing_is_missing_or_left_over(caplog):
         for prefix in (UNET, VAE, TEXT)
     }
     with caplog.at_level(logging.WARNING):
-        build_model(part[UNET], {}, "tiny")
+        build_model(parts(unet=part[UNET]), "tiny")
         build_vae(part[VAE], "tiny")
     assert not caplog.records
-    clip = build_clip(part[TEXT], {}, "tiny", None)
+    clip = build_clip(parts(text=part[TEXT]), "tiny", None)
     loaded = clip.cond_stage_model.clip_l.transformer.state_dict()
     assert all(torch.equal(loaded[k], v) for k, v in part[TEXT].items())
 
@@ -128,7 +141,7 @@ def test_an_impossible_text_encoder_is_refused(described):
     weights = ldm_state_dict(tiny_pipeline())
     text = {k.removeprefix(TEXT): v for k, v in weights.items() if k.startswith(TEXT)}
     with pytest.raises(CheckpointError, match="^odd: a text encoder of width 32 cannot have"):
-        build_clip(text, described, "odd", None)
+        build_clip(parts(text=text, described=described), "odd", None)
 
 
 @pytest.mark.parametrize(
@@ -139,13 +152,12 @@ def test_a_text_encoder_with_a_part_missing_is_refused(missing):
     text = {k.removeprefix(TEXT): v for k, v in weights.items() if k.startswith(TEXT)}
     text.pop(f"text_model.{missing}")
     with pytest.raises(CheckpointError, match="^cut: the text encoder in it is incomplete"):
-        build_clip(text, {}, "cut", None)
+        build_clip(parts(text=text), "cut", None)
 
 
 @pytest.mark.parametrize("colors", [3, "red", [[0.1, 0.2]], [[float("nan")] * 3] * 5, [[{}]]])
 def test_nonsense_for_preview_colors_is_refused(colors):
-    metadata = {"ip2p.architecture": json.dumps({"latent_rgb": colors})}
     weights = ldm_state_dict(tiny_pipeline())
     unet = {k.removeprefix(UNET): v for k, v in weights.items() if k.startswith(UNET)}
     with pytest.raises(CheckpointError, match="^odd: its metadata has a latent_rgb that is no 5 x"):
-        build_model(unet, metadata, "odd")
+        build_model(parts(unet=unet, architecture={"latent_rgb": colors}), "odd")

@@ -16,6 +16,7 @@ import urllib.request
 
 import numpy as np
 import pytest
+import torch
 from instruct_pix2pix.headless.client import Client, edit
 from instruct_pix2pix.headless.demo import SLUGS
 from instruct_pix2pix.headless.doctor import checkpoint, loaded, traps
@@ -23,6 +24,7 @@ from instruct_pix2pix.headless.progress import HALF
 from instruct_pix2pix.headless.workflow import load_prompt, node
 from PIL import Image
 
+from ..checkpoints.factory import tiny_pipeline
 from .command import IP2P, ROOT, finished, ip2p
 
 WORKFLOWS = ROOT / "workflows" / "api"
@@ -190,7 +192,7 @@ def test_doctor_tells_which_checkpoints_are_ip2p_and_why_others_are_not(comfyui)
     good = ("server", "pack", "checkpoint tiny.safetensors")
     assert all(found[what]["good"] for what in good), said
     assert (
-        "text-to-image model (4 channels)"
+        "text-to-image checkpoint (its UNet takes 4 channels)"
         in found["checkpoint text-to-image.safetensors"]["message"]
     )
     broken = found["checkpoint broken.safetensors"]
@@ -210,12 +212,13 @@ def test_a_server_far_away_tells_by_loading(comfyui):
 
 def test_a_folder_of_diffusers_is_looked_into(tmp_path):
     for channels, good in ((8, True), (4, None)):
-        config = tmp_path / f"model{channels}" / "unet" / "config.json"
-        config.parent.mkdir(parents=True)
-        config.write_text(json.dumps({"in_channels": channels}))
-        assert checkpoint("model", config.parents[1]).good is good
-    (tmp_path / "a.ckpt").touch()
+        folder = tmp_path / f"model{channels}"
+        tiny_pipeline(in_channels=channels).unet.save_pretrained(folder / "unet")
+        assert checkpoint("model", folder).good is good
+    torch.save({"a": torch.ones(1)}, tmp_path / "a.ckpt", _use_new_zipfile_serialization=False)
     assert "without loading it" in checkpoint("a", tmp_path / "a.ckpt").message
+    (tmp_path / "empty.ckpt").touch()
+    assert checkpoint("empty", tmp_path / "empty.ckpt").good is False
 
 
 def test_doctor_knows_the_traps():

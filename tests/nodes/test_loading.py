@@ -89,7 +89,7 @@ def test_a_file_and_a_folder_are_loaded(models, written):
     def weights(outputs):
         return outputs[0].model.diffusion_model.state_dict()
 
-    assert all(torch.equal(weights(raw)[k], v) for k, v in weights(diffusers).items())
+    assert all(torch.equal(weights(diffusers)[k], v) for k, v in weights(raw).items())
     assert not torch.equal(weights(raw)["out.2.weight"], weights(ema)["out.2.weight"])
 
 
