@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -72,23 +72,16 @@ class Lora(nn.Module):
         except_layers: Iterable[str] = (),
     ) -> None:
         super().__init__()
-        self.layers = {
-            name: layer
-            for name, layer in network.named_modules()
-            if isinstance(layer, (nn.Linear, nn.Conv2d)) and name not in set(except_layers)
-        }
-        # Names of modules may not have dots.
-        self.parts = nn.ModuleDict(
-            {
-                name.replace(".", "/"): LowRank(layer, rank, source)
-                for name, layer in self.layers.items()
-            }
-        )
         self.active = True
-        for (_, layer), part in zip(self.layers.items(), self.parts.values(), strict=True):
-            layer.register_forward_hook(self._hook(part))
+        self.parts = nn.ModuleDict()
+        full = set(except_layers)
+        for name, layer in network.named_modules():
+            if isinstance(layer, (nn.Linear, nn.Conv2d)) and name not in full:
+                part = LowRank(layer, rank, source)
+                self.parts[name.replace(".", "/")] = part  # names of modules may not have dots
+                layer.register_forward_hook(self._hook(part))
 
-    def _hook(self, part: nn.Module):  # type: ignore[no-untyped-def]
+    def _hook(self, part: LowRank) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
         def add(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
             return output + part.added(layer, inputs[0]) if self.active else output
 
