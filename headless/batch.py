@@ -39,7 +39,7 @@ from .manifest import is_url
 from .messages import FileRef, Prompt
 from .picture import Picture, Role, read_picture
 from .server import PrivateServer
-from .workflow import edit_prompt, patched
+from .workflow import edit_of, patched
 
 logger = logging.getLogger(__name__)
 
@@ -282,7 +282,7 @@ def reconcile(ledger: Ledger, folder: Path, retry: bool = False) -> None:
              `retry` is set
     """
     again: dict[str, Any] = {"state": "pending", "attempts": 0, "prompt_id": None, "key": None}
-    graph = hashlib.sha256(json.dumps(edit_prompt("", "x"), sort_keys=True).encode()).hexdigest()
+    graph = hashlib.sha256(json.dumps(edit_of("", "x"), sort_keys=True).encode()).hexdigest()
     same_graph = ledger.meta("graph") == graph
     for entry in ledger.entries("done", "running", "failed"):
         path, stamp = folder / entry.output, stamp_of(entry)
@@ -321,7 +321,7 @@ def row_key(entry: Entry, image: Picture, mask: Picture | None) -> str:
     def uploaded(picture: Picture) -> str:
         return FileRef(picture.name, UPLOADS, "input").annotated
 
-    prompt = edit_prompt(
+    prompt = edit_of(
         uploaded(image),
         entry.instruction,
         mask=uploaded(mask) if mask else None,

@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from ..edits.settings import BUILT_IN
 from .batch_command import batch as run_batch
 from .demo import demo as run_demo
 from .doctor import Finding, examine, options, traps
@@ -45,7 +46,7 @@ from .picture import PICTURES
 from .progress import View
 from .saved import to_prompt
 from .server import serve as run_serve
-from .workflow import MINI, checked, is_saved, load_json, load_prompt, patched, with_image
+from .workflow import checked, is_saved, load_json, load_prompt, patched, with_image
 
 app = typer.Typer(
     help="Edit pictures by instruction on ComfyUI's own queue, with InstructPix2Pix.",
@@ -106,7 +107,7 @@ def edit(
     negative: Annotated[str, typer.Option(help="What to steer away from.")] = "",
     checkpoint: Annotated[
         str, typer.Option(help="A name that IP2PLoadCheckpoint lists; the built-in by default.")
-    ] = MINI,
+    ] = BUILT_IN,
     mask: Annotated[Path | None, typer.Option(help="A picture; white may change.")] = None,
     settings: SetOption = None,
     server: ServerOption = None,

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,13 @@ from .errors import (
     WorkflowRefused,
 )
 from .files import slug, write_whole
+from .inputs import Info, check_values
 from .messages import Event, FileRef, Preview, Prompt
 from .outcome import Result, outputs_of
 from .picture import Picture, read_picture
 from .protocol import Server
 from .server import PrivateServer
-from .workflow import edit_prompt, patched
+from .workflow import edit_of, patched
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +91,7 @@ class Client:
         self._connected = asyncio.Event()
         self._tried = asyncio.Event()  # a first time to connect, with whatever success
         self._uploads: dict[str, FileRef] = {}  # by content, the oldest first
+        self._info: Info = {}  # what the server has said of its nodes
 
     async def __aenter__(self) -> Client:
         await self.server.__aenter__()
@@ -193,16 +196,18 @@ class Client:
         for attempt in range(SUBMISSIONS):
             source = await self.upload(picture)
             where = await self.upload(region) if region else None
-            prompt = edit_prompt(
+            prompt = edit_of(
                 source.annotated,
                 instruction,
                 mask=where.annotated if where else None,
                 prefix=f"ip2p/{slug(output.stem)}{attempt or ''}",  # another name is never cached
                 **parameters,
             )
+            prompt = patched(prompt, settings or {}, await self.known(prompt))
+            await self.check(prompt)
             try:
                 result = await self.run(
-                    patched(prompt, dict(settings or {})),
+                    prompt,
                     listener=listener,
                     prompt_id=prompt_id,
                     resume=resume,
@@ -224,6 +229,21 @@ class Client:
                 self._uploads.clear()
                 prompt_id = None
         raise AssertionError("unreachable")
+
+    async def known(self, prompt: Prompt) -> Info:
+        """What the server says of the nodes of a prompt; it is asked once for each class."""
+        for kind in {described["class_type"] for described in prompt.values()} - set(self._info):
+            found = await self._patiently(partial(self.server.object_info, kind))
+            self._info[kind] = found.get(kind)
+        return self._info
+
+    async def check(self, prompt: Prompt) -> None:
+        """Raise InputError for a value that our nodes on this server do not offer or allow."""
+        try:
+            check_values(prompt, await self.known(prompt))
+        except InputError:
+            self._info.clear()  # its lists may have grown since
+            check_values(prompt, await self.known(prompt))
 
     async def ready(self) -> dict[str, Any]:
         """Wait until the server answers; its system_stats. The socket is open if it can be."""

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from PIL import Image
 
+from ..edits.prompt import node
 from ..pictures.sheet import sheet_of
 from .client import Client
 from .files import write_whole
 from .progress import View
 from .server import PACK
-from .workflow import find_input, load_prompt, node
+from .workflow import find_input, load_prompt
 
 WORKFLOWS = PACK / "workflows" / "api"
 SLUGS = ("hair-color", "virtual-try-on", "weather")

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoints.signs import OutlineError, look
+from ..edits.prompt import node
+from ..edits.settings import BUILT_IN
 from .client import Client
 from .errors import ExecutionFailed
 from .fetch import is_this_machine
 from .messages import Prompt, title_of
-from .workflow import MINI, node
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ async def examine(client: Client, load: bool = False) -> list[Finding]:
         return [*findings, Finding("pack", False, message)]
     findings.append(Finding("pack", True, "loaded"))
     choices = options(loader, "checkpoint")
-    if MINI not in choices:
-        findings.append(Finding("built-in model", False, f"{MINI} is not offered"))
+    if BUILT_IN not in choices:
+        findings.append(Finding("built-in model", False, f"{BUILT_IN} is not offered"))
     folders: list[str] = []
     if is_this_machine(client.server.url.host or ""):
         folders = await client.server.model_folders("checkpoints", "diffusers")
@@ -55,9 +56,9 @@ async def examine(client: Client, load: bool = False) -> list[Finding]:
         path = next((p for f in folders if (p := Path(f, name)).exists()), None)
         if path:
             findings.append(checkpoint(name, path))
-        elif name != MINI:
+        elif name != BUILT_IN:
             findings.append(await loaded(client, name) if load else elsewhere(name))
-    if choices in ([], [MINI]):
+    if choices in ([], [BUILT_IN]):
         message = "only the built-in model; put others into ComfyUI's models/checkpoints"
         findings.append(Finding("checkpoints", None, message))
     return findings

@@ -9,14 +9,14 @@ from __future__ import annotations
 import csv
 import glob
 import json
-import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
+from ..edits.settings import SETTINGS
 from .errors import InputError
 from .files import slug
 from .picture import PICTURES
@@ -24,26 +24,8 @@ from .picture import PICTURES
 MAX_LINE = 1 << 20
 MAX_TEXT = 10_000
 MAX_MATCHES = 100_000
-PARAMETERS: dict[str, Callable[[str], Any]] = {
-    "seed": int,
-    "steps": int,
-    "feather": int,
-    "text_cfg": float,
-    "image_cfg": float,
-    "denoise": float,
-    "checkpoint": str,
-    "weights": str,
-    "fit": str,
-    "negative": str,
-    "syntax": str,
-    "sampler_name": str,
-    "scheduler": str,
-    "numerics": str,
-    "match_color": str,
-    "preset": str,
-    "value": str,
-    "subject": str,
-}
+WORDS = ("preset", "value", "subject")
+PARAMETERS = (*SETTINGS, *WORDS)
 
 
 @dataclass(frozen=True)
@@ -244,18 +226,16 @@ def text(record: Mapping[str, Any], name: str) -> str:
 
 
 def parameter(name: str, value: Any) -> Any:
-    """A parameter of its own type. Raises InputError; ComfyUI checks the range."""
-    wanted = PARAMETERS[name]
+    """A setting of its own type, or a word for a preset. Raises InputError where it does not fit.
+
+    A name from a list of the server is compared with that list later.
+    """
+    if name in WORDS:
+        return text({name: str(value)}, name)
     try:
-        if isinstance(value, bool) or (wanted is int and isinstance(value, float) and value % 1):
-            raise ValueError
-        number = wanted(value)
-        if isinstance(number, float) and not math.isfinite(number):
-            raise ValueError
-        return number
-    except (TypeError, ValueError, OverflowError):
-        kind = {int: "a whole number", float: "a number", str: "text"}[wanted]  # type: ignore[index]
-        raise InputError(f"{name}: {str(value)[:80]!r} is not {kind}") from None
+        return SETTINGS[name].checked(value)
+    except ValueError as error:
+        raise InputError(str(error)) from None
 
 
 def is_url(image: str) -> bool:

@@ -1,117 +1,19 @@
-"""Prompts in ComfyUI's API format: the edit graph, loading from files, and patching by title."""
+"""Prompts in ComfyUI's API format: loaded from files, and changed by title."""
 
 from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..edits.prompt import edit_prompt
 from .errors import InputError
+from .inputs import Info, NodeInput, inputs_of
 from .messages import Prompt, title_of
 
-MINI = "ip2p-mini (built-in)"
 MAX_WORKFLOW = 64 * 2**20
-
-
-def edit_prompt(
-    image: str,
-    instruction: str,
-    *,
-    mask: str | None = None,
-    checkpoint: str = MINI,
-    prefix: str = "ip2p/edit",
-    preset: str = "",
-    value: str = "",
-    subject: str = "",
-    **parameters: Any,
-) -> Prompt:
-    """The graph of one edit.
-
-    preset       a name of IP2PPreset, which words the instruction from `value` and `subject` and
-                 brings its scales; `instruction` is empty then
-    image, mask  files of the server's input folder, as LoadImage takes them; white in the mask is
-                 what may change
-    parameters   inputs of IP2PKSampler (seed, steps, text_cfg, image_cfg, sampler_name, scheduler,
-                 denoise, numerics), of IP2PEncodeSource (fit), of IP2PEncodeInstruction (negative,
-                 syntax), of IP2PLoadCheckpoint (weights), of IP2PRestore (feather, match_color)
-    """
-    defaults: dict[str, tuple[str, dict[str, Any]]] = {
-        "model": ("IP2PLoadCheckpoint", {"weights": "auto"}),
-        "encode": ("IP2PEncodeSource", {"fit": "training size"}),
-        "instruction": ("IP2PEncodeInstruction", {"negative": "", "syntax": "plain"}),
-        "sampler": (
-            "IP2PKSampler",
-            {
-                "seed": 0,
-                "steps": 20,
-                "text_cfg": 7.5,
-                "image_cfg": 1.5,
-                "sampler_name": "euler_ancestral",
-                "scheduler": "normal",
-                "denoise": 1.0,
-                "numerics": "comfyui",
-            },
-        ),
-        "restore": ("IP2PRestore", {"feather": 0, "match_color": "off"}),
-    }
-    if bool(instruction.strip()) == bool(preset):
-        raise InputError("an edit needs either an instruction or a preset")
-    unknown = set(parameters) - {name for _, inputs in defaults.values() for name in inputs}
-    if unknown:
-        raise InputError(f"unknown parameter {', '.join(sorted(unknown))} of an edit")
-
-    def chosen(part: str) -> dict[str, Any]:
-        return {name: parameters.get(name, value) for name, value in defaults[part][1].items()}
-
-    prompt: Prompt = {
-        "model": node("Model", "IP2PLoadCheckpoint", checkpoint=checkpoint, **chosen("model")),
-        "source": node("Source", "LoadImage", image=image),
-        "encode": node(
-            "Encode source",
-            "IP2PEncodeSource",
-            image=["source", 0],
-            vae=["model", 2],
-            resolution=["model", 3],
-            **chosen("encode"),
-        ),
-        "instruction": node(
-            "Instruction",
-            "IP2PEncodeInstruction",
-            clip=["model", 1],
-            instruction=instruction,
-            **chosen("instruction"),
-        ),
-        "sampler": node(
-            "Sampler",
-            "IP2PKSampler",
-            model=["model", 0],
-            instruction=["instruction", 0],
-            negative=["instruction", 1],
-            source=["encode", 0],
-            **chosen("sampler"),
-        ),
-        "decode": node("Decode", "VAEDecode", samples=["sampler", 0], vae=["model", 2]),
-        "restore": node(
-            "Restore", "IP2PRestore", image=["decode", 0], frame=["encode", 1], **chosen("restore")
-        ),
-        "result": node("Result", "SaveImage", images=["restore", 0], filename_prefix=prefix),
-    }
-    if preset:
-        prompt["preset"] = node("Preset", "IP2PPreset", preset=preset, value=value, subject=subject)
-        prompt["instruction"]["inputs"]["instruction"] = ["preset", 0]
-        for slot, scale in ((1, "text_cfg"), (2, "image_cfg")):
-            if scale not in parameters:
-                prompt["sampler"]["inputs"][scale] = ["preset", slot]
-    if mask is not None:
-        prompt["mask"] = node("Mask", "LoadImageMask", image=mask, channel="red")
-        for part in ("encode", "restore"):
-            prompt[part]["inputs"]["mask"] = ["mask", 0]
-    return prompt
-
-
-def node(title: str, class_type: str, **inputs: Any) -> dict[str, Any]:
-    return {"class_type": class_type, "inputs": inputs, "_meta": {"title": title}}
 
 
 def load_prompt(path: Path) -> Prompt:
@@ -155,22 +57,62 @@ def checked(value: Any, name: str) -> Prompt:
     return value
 
 
-def patched(prompt: Prompt, settings: dict[str, Any]) -> Prompt:
+def edit_of(image: str, instruction: str, **parameters: Any) -> Prompt:
+    """The prompt of one edit, as `edit_prompt`. Raises InputError where a value does not fit."""
+    try:
+        return edit_prompt(image, instruction, **parameters)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+def patched(prompt: Prompt, settings: Mapping[str, Any], info: Info | None = None) -> Prompt:
     """A copy with values replaced, such as {"Sampler.seed": 7}: by title, by id, or by class.
 
-    Text for an input that holds no text now is read as JSON ("7", "true"); else it stays text.
+    Text for an input that holds no text is read as JSON ("7", "true", a link such as '["4", 0]');
+    else it stays text.
+
+    info  what the server says of its nodes. With it the inputs that a prompt leaves out can be
+          given too, and InputError is raised for an input that the node does not have, or that
+          takes no values. Without it such an input is taken over as it stands.
     """
     prompt = copy.deepcopy(prompt)
     for where, value in settings.items():
         key, name = find_input(prompt, where)
         inputs = prompt[key].setdefault("inputs", {})
-        if isinstance(value, str) and not isinstance(inputs.get(name), str):
-            try:
-                value = json.loads(value)
-            except ValueError:
-                pass  # a text after all, such as the new value of a linked input
+        known = None if info is None else known_input(prompt, key, name, info)
+        is_text = known.type in ("STRING", "COMBO") if known else isinstance(inputs.get(name), str)
+        if isinstance(value, str) and (not is_text or is_link(read(value), prompt)):
+            value = read(value)
+        if known and known.is_socket and not is_link(value, prompt):
+            raise InputError(
+                f"{where} is a socket for {known.type}, which takes the output of another node and "
+                f'no value; got {str(value)[:80]!r}. A link is written ["node id", output number]'
+            )
         inputs[name] = value
     return prompt
+
+
+def known_input(prompt: Prompt, key: str, name: str, info: Info) -> NodeInput | None:
+    """What the server says of an input; None where it does not know the node's class."""
+    known = inputs_of(info, prompt[key]["class_type"])
+    present = prompt[key].get("inputs", {})
+    if known and name not in known and name not in present:
+        title, names = title_of(prompt, key), ", ".join(known)
+        raise InputError(f"{title} has no input {name!r}; it has {names}")
+    return known.get(name)
+
+
+def read(text: str) -> Any:
+    """What a text means as JSON; the text itself where it is none."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def is_link(value: Any, prompt: Prompt) -> bool:
+    """Whether a value is an output of a node of the prompt."""
+    return isinstance(value, list) and len(value) == 2 and value[0] in list(prompt)
 
 
 def with_image(prompt: Prompt, title: str, image: str) -> Prompt:
@@ -183,7 +125,12 @@ def with_image(prompt: Prompt, title: str, image: str) -> Prompt:
         named = title.casefold() in (title_of(prompt, key).casefold(), key)
         if named and described["class_type"] == "IP2PSampleImage":
             described["class_type"], described["inputs"] = "LoadImage", {"image": image}
-    return patched(prompt, {f"{title}.image": image})
+    key, name = find_input(prompt, f"{title}.image")
+    inputs = prompt[key].get("inputs", {})
+    if name not in inputs:
+        raise InputError(f"{title} takes no picture; its inputs are {', '.join(inputs)}")
+    inputs[name] = image
+    return prompt
 
 
 def find_input(prompt: Prompt, where: str) -> tuple[str, str]:
@@ -198,7 +145,4 @@ def find_input(prompt: Prompt, where: str) -> tuple[str, str]:
         titles = ", ".join(sorted({title_of(prompt, k) for k in prompt}))
         many = f"{len(found)} nodes are called {title!r}; use an id: {', '.join(found)}"
         raise InputError(many if found else f"no node is called {title!r}; there are: {titles}")
-    inputs = prompt[found[0]].get("inputs", {})
-    if name not in inputs:
-        raise InputError(f"{title} has no input {name!r} here; it has: {', '.join(inputs)}")
     return found[0], name

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from instruct_pix2pix.edits.prompt import edit_prompt
 from instruct_pix2pix.headless.client import Client
 from instruct_pix2pix.headless.errors import ExecutionFailed, Interrupted
 from instruct_pix2pix.headless.messages import Event, Preview
-from instruct_pix2pix.headless.workflow import edit_prompt
 from PIL import Image
 
 from .checkpoints.factory import ldm_state_dict, tiny_checkpoint, tiny_pipeline

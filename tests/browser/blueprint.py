@@ -11,8 +11,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from instruct_pix2pix.edits.prompt import edit_prompt
 from instruct_pix2pix.headless.server import PrivateServer
-from instruct_pix2pix.headless.workflow import edit_prompt
 from playwright.sync_api import Page
 
 from .editor import chromium, open_editor

@@ -16,10 +16,11 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from instruct_pix2pix.edits.settings import BUILT_IN
 from instruct_pix2pix.headless.client import Client
 from instruct_pix2pix.headless.files import slug
 from instruct_pix2pix.headless.server import PrivateServer
-from instruct_pix2pix.headless.workflow import MINI, load_prompt, patched
+from instruct_pix2pix.headless.workflow import load_prompt, patched
 from PIL import Image, ImageOps
 from playwright.sync_api import Page
 
@@ -149,7 +150,7 @@ def placed(
 
 async def pictures(server: PrivateServer, title: str) -> tuple[bytes, list[bytes]]:
     """The source and the results of running a template's prompt with the built-in model."""
-    prompt = patched(load_prompt(api_file(title)), {"Model.checkpoint": MINI})
+    prompt = patched(load_prompt(api_file(title)), {"Model.checkpoint": BUILT_IN})
     async with Client(server.url) as client:
         await client.ready()
         source = next(key for key, node in prompt.items() if node["_meta"]["title"] == "Source")

@@ -1,6 +1,6 @@
 """Prompts of core nodes: quick, and with every outcome that a job can have."""
 
-from instruct_pix2pix.headless.workflow import node
+from instruct_pix2pix.edits.prompt import node
 
 
 def invert(image, prefix="invert"):

@@ -10,13 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from instruct_pix2pix.headless.workflow import MINI, load_prompt
+from instruct_pix2pix.edits.settings import BUILT_IN
+from instruct_pix2pix.headless.workflow import load_prompt
 from PIL import Image
 
 from .command import PACK, ROOT, finished, ip2p
 
 PROMPTS = {path.stem: load_prompt(path) for path in (ROOT / "workflows" / "api").glob("*.json")}
-OFFLINE = sorted(name for name, prompt in PROMPTS.items() if MINI in json.dumps(prompt))
+OFFLINE = sorted(name for name, prompt in PROMPTS.items() if BUILT_IN in json.dumps(prompt))
 SCRIPTS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 (SCRIPT,) = (script for script in SCRIPTS if "urllib.request" in script)
 (CLIENT,) = (script for script in SCRIPTS if "asyncio.run" in script)

@@ -6,10 +6,10 @@ import io
 import aiohttp
 import numpy as np
 import pytest
+from instruct_pix2pix.edits.prompt import node
 from instruct_pix2pix.headless.client import Client
 from instruct_pix2pix.headless.errors import ExecutionFailed, Interrupted, WorkflowRefused
 from instruct_pix2pix.headless.protocol import Event, Preview
-from instruct_pix2pix.headless.workflow import node
 from instruct_pix2pix.pictures.sheet import BLANK
 from PIL import Image
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 from comfy_api.latest import io
+from instruct_pix2pix.edits.presets import PRESETS, table
 from instruct_pix2pix.mini import wordings
 from instruct_pix2pix.mini.instructions import PEOPLE
-from instruct_pix2pix.nodes.presets import PRESETS, IP2PPreset
+from instruct_pix2pix.nodes.presets import IP2PPreset
 
 DOCS = Path(__file__).parents[2] / "nodes" / "web" / "docs"
 BEGIN, END = "<!-- presets -->\n", "<!-- end of presets -->"
@@ -95,18 +96,6 @@ def test_the_built_in_model_was_trained_on_these_sentences(preset, wordings, val
 def test_an_unknown_preset_is_named():
     with pytest.raises(ValueError, match="preset: got 'hair'; choose one of hair color, "):
         run("hair")
-
-
-def table() -> str:
-    """The presets as the help pages show them."""
-    rows = [
-        "| Preset | Instruction | text_cfg, image_cfg | The picture |",
-        "| --- | --- | --- | --- |",
-    ]
-    for name, p in PRESETS.items():
-        instruction = p.instruction(f"**{p.value}**", f"*{p.subject}*")
-        rows.append(f"| `{name}` | {instruction} | {p.text_cfg}, {p.image_cfg} | {p.needs} |")
-    return "\n".join(rows) + "\n"
 
 
 @pytest.mark.parametrize("page", ["IP2PPreset.md", "IP2PPreset/zh.md"])

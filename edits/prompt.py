@@ -1,0 +1,162 @@
+"""The prompt of one edit, in ComfyUI's API format."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .settings import SETTINGS, completed, defaults_of, of_node
+
+Node = dict[str, Any]
+Prompt = dict[str, Node]
+
+SCALES = {"text_cfg": 1, "image_cfg": 2}  # and the outputs of IP2PPreset that bring them
+
+
+def edit_prompt(
+    image: str,
+    instruction: str,
+    *,
+    mask: str | None = None,
+    prefix: str = "ip2p/edit",
+    preset: str = "",
+    value: str = "",
+    subject: str = "",
+    only: bool = False,
+    auto: bool = False,
+    **settings: Any,
+) -> Prompt:
+    """The graph of one edit.
+
+    image, mask  files of the server's input folder, as LoadImage takes them; white in the mask is
+                 what may change
+    prefix       the name that the server saves the result under
+    preset       a name of IP2PPreset, which words the instruction from `value` and `subject` and
+                 brings its scales; `instruction` is empty then
+    only         IP2PEditMask finds the region of the edit; all else stays, bit for bit
+    auto         IP2PAutoGuidance finds the two scales
+    settings     those of `edits.settings`, by name
+
+    Raises ValueError where a value does not fit, or where instruction and preset are both given or
+    both missing.
+    """
+    if bool(instruction.strip()) == bool(preset):
+        raise ValueError("an edit needs either an instruction or a preset.")
+    if only and mask is not None:
+        raise ValueError("only: it finds the region itself; leave out either only or mask.")
+    scales = [scale for scale in SCALES if auto and scale in settings]
+    if scales:
+        raise ValueError(f"{scales[0]}: auto finds it; leave out either {scales[0]} or auto.")
+    chosen = completed(settings, tuple(SETTINGS))
+    prompt = source_nodes(image, chosen)
+    prompt["instruction"] = instruction_node(instruction, chosen)
+    prompt["sampler"] = sampler_node(chosen, auto)
+    prompt |= result_nodes(chosen, prefix)
+    if preset:
+        word_by_preset(prompt, {"preset": preset, "value": value, "subject": subject}, settings)
+    if mask is not None:
+        prompt["mask"] = node("Mask", "LoadImageMask", image=mask, channel="red")
+        for part in ("encode", "restore"):
+            prompt[part]["inputs"]["mask"] = ["mask", 0]
+    if only:
+        edit_only_the_region(prompt, chosen["seed"])
+    return prompt
+
+
+def node(title: str, class_type: str, **inputs: Any) -> Node:
+    """One node of a prompt, under the title by which people and `--set` name it."""
+    return {"class_type": class_type, "inputs": inputs, "_meta": {"title": title}}
+
+
+def settings_of(class_type: str, chosen: dict[str, Any]) -> dict[str, Any]:
+    return {name: chosen[name] for name in of_node(class_type)}
+
+
+def source_nodes(image: str, chosen: dict[str, Any]) -> Prompt:
+    """The checkpoint, the picture, and the picture as the model takes it."""
+    return {
+        "model": node("Model", "IP2PLoadCheckpoint", **settings_of("IP2PLoadCheckpoint", chosen)),
+        "source": node("Source", "LoadImage", image=image),
+        "encode": node(
+            "Encode source",
+            "IP2PEncodeSource",
+            image=["source", 0],
+            vae=["model", 2],
+            resolution=["model", 3],
+            **settings_of("IP2PEncodeSource", chosen),
+        ),
+    }
+
+
+def instruction_node(instruction: str, chosen: dict[str, Any]) -> Node:
+    return node(
+        "Instruction",
+        "IP2PEncodeInstruction",
+        clip=["model", 1],
+        instruction=instruction,
+        **settings_of("IP2PEncodeInstruction", chosen),
+    )
+
+
+def sampler_node(chosen: dict[str, Any], auto: bool) -> Node:
+    """IP2PKSampler, or IP2PAutoGuidance, which has no scales and these inputs of its own."""
+    values = settings_of("IP2PKSampler", chosen)
+    if auto:
+        values = {name: value for name, value in values.items() if name not in SCALES}
+        values |= {"keep": 0.5, "probes": 9, "seeds": 1}
+    return node(
+        "Sampler",
+        "IP2PAutoGuidance" if auto else "IP2PKSampler",
+        model=["model", 0],
+        instruction=["instruction", 0],
+        negative=["instruction", 1],
+        source=["encode", 0],
+        **values,
+    )
+
+
+def result_nodes(chosen: dict[str, Any], prefix: str) -> Prompt:
+    """From the edited latent to a saved picture of the original's size."""
+    return {
+        "decode": node("Decode", "VAEDecode", samples=["sampler", 0], vae=["model", 2]),
+        "restore": node(
+            "Restore",
+            "IP2PRestore",
+            image=["decode", 0],
+            frame=["encode", 1],
+            **settings_of("IP2PRestore", chosen),
+        ),
+        "result": node("Result", "SaveImage", images=["restore", 0], filename_prefix=prefix),
+    }
+
+
+def word_by_preset(prompt: Prompt, words: dict[str, str], settings: dict[str, Any]) -> None:
+    """Let IP2PPreset word the instruction and bring the scales that `settings` do not give."""
+    prompt["preset"] = node("Preset", "IP2PPreset", **words)
+    prompt["instruction"]["inputs"]["instruction"] = ["preset", 0]
+    inputs = prompt["sampler"]["inputs"]
+    for scale, output in SCALES.items():
+        if scale in inputs and scale not in settings:
+            inputs[scale] = ["preset", output]
+
+
+def edit_only_the_region(prompt: Prompt, seed: int) -> None:
+    """Let IP2PEditMask find the region of the edit in the whole picture, and edit only there."""
+    whole = prompt["encode"]["inputs"] | defaults_of("fit", "margin")
+    prompt["whole"] = node("Whole picture", "IP2PEncodeSource", **whole)
+    prompt["region"] = node(
+        "Region",
+        "IP2PEditMask",
+        model=["model", 0],
+        instruction=["instruction", 0],
+        negative=["instruction", 1],
+        source=["whole", 0],
+        seed=seed,
+        method="relevance",
+        noise_level=0.8,
+        draws=4,
+        threshold=0.5,
+        grow=8,
+        blur=0,
+    )
+    for part in ("encode", "restore"):
+        prompt[part]["inputs"]["mask"] = ["region", 0]

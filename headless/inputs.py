@@ -1,0 +1,95 @@
+"""What a server says of its nodes' inputs, and whether the values of a prompt fit them.
+
+ComfyUI checks a prompt itself, but older ones accept any text for a list, and it names neither the
+range nor what there is instead. So values are compared here before a prompt is queued.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import InputError
+from .messages import Prompt, title_of
+
+OURS = "IP2P"  # how the classes of this pack begin
+VALUES = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")  # types of what is written into a prompt
+MOST_NAMED = 40
+
+Info = dict[str, Any]  # what /object_info answers, by class
+
+
+@dataclass(frozen=True)
+class NodeInput:
+    """One input of a node, as the server describes it.
+
+    type     the type of what it takes; COMBO for a list
+    choices  what a COMBO lists
+    """
+
+    name: str
+    type: str
+    choices: tuple[Any, ...] = ()
+    least: float | None = None
+    most: float | None = None
+
+    @property
+    def is_socket(self) -> bool:
+        return self.type not in VALUES
+
+
+def inputs_of(info: Info, class_type: str) -> dict[str, NodeInput]:
+    """The inputs of a class by name, required and optional; empty for a class that is not known."""
+    described = info.get(class_type)
+    groups = described.get("input") if isinstance(described, dict) else None
+    found = {}
+    for group in ("required", "optional"):
+        named = groups.get(group) if isinstance(groups, dict) else None
+        for name, spec in named.items() if isinstance(named, dict) else ():
+            if isinstance(spec, (list, tuple)) and spec:
+                found[name] = parse_input(name, *spec)
+    return found
+
+
+def parse_input(name: str, kind: Any, options: Any = None, *_: Any) -> NodeInput:
+    """An input in the old form, whose type is the list of choices, or in the new."""
+    told = options if isinstance(options, dict) else {}
+    listed = kind if isinstance(kind, list) else told.get("options", ())
+    choices = tuple(listed) if isinstance(listed, (list, tuple)) else ()
+    bounds = (told.get(end) for end in ("min", "max"))
+    least, most = (end if isinstance(end, (int, float)) else None for end in bounds)
+    return NodeInput(name, "COMBO" if isinstance(kind, list) else str(kind), choices, least, most)
+
+
+def check_values(prompt: Prompt, info: Info) -> None:
+    """Raise InputError for a value of one of our nodes that the server does not offer or allow."""
+    for key, described in prompt.items():
+        if described["class_type"].startswith(OURS):
+            known = inputs_of(info, described["class_type"])
+            for name, value in described.get("inputs", {}).items():
+                if name in known and not isinstance(value, list):
+                    check_value(f"{title_of(prompt, key)}.{name}", value, known[name])
+
+
+def check_value(where: str, value: Any, known: NodeInput) -> None:
+    """Raise InputError that names the input, the value, and what fits."""
+    if known.type == "COMBO" and value not in known.choices:
+        raise InputError(f"{where}: the server has no {value!r}{offered(value, known.choices)}")
+    if known.type in ("INT", "FLOAT"):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise InputError(f"{where}: got {value!r}, which is not a number")
+        if known.least is not None and known.most is not None:
+            if not known.least <= value <= known.most:
+                raise InputError(f"{where}: got {value}; give {known.least:g} to {known.most:g}")
+
+
+def offered(value: Any, choices: tuple[Any, ...]) -> str:
+    """The end of a sentence: what there is, the most similar names where there are very many."""
+    names = [str(choice) for choice in choices]
+    if not names:
+        return "; its list is empty"
+    if len(names) > MOST_NAMED:
+        close = difflib.get_close_matches(str(value), names, 5, 0.3) or names[:5]
+        return f"; among its {len(names)} are {', '.join(close)}"
+    return f"; it has {', '.join(names)}"
