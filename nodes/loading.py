@@ -11,8 +11,9 @@ from comfy_api.latest import io
 from ..checkpoints.files import CheckpointError
 from ..checkpoints.layouts import Weights
 from ..checkpoints.loading import load_checkpoint
+from ..edits.settings import BUILT_IN
+from .inputs import setting_input
 
-BUILT_IN = "ip2p-mini (built-in)"
 BUILT_IN_FILE = Path(__file__).resolve().parents[1] / "mini" / "ip2p-mini.safetensors"
 WEIGHTS: tuple[Weights, ...] = ("auto", "ema", "raw")
 
@@ -65,30 +66,16 @@ class IP2PLoadCheckpoint(io.ComfyNode):
                 "single file, or a diffusers folder."
             ),
             inputs=[
-                io.Combo.Input(
+                setting_input(
                     "checkpoint",
                     # Made anew whenever the editor asks, so that a refresh shows new files.
-                    options=[
+                    [
                         BUILT_IN,
                         *folder_paths.get_filename_list("checkpoints"),
                         *sorted(diffusers_folders()),
                     ],
-                    default=BUILT_IN,
-                    tooltip=(
-                        "An InstructPix2Pix checkpoint of the Stable Diffusion 1.5 family: a file "
-                        "in models/checkpoints, a diffusers folder in models/diffusers, or the "
-                        "built-in ip2p-mini, which only knows drawn scenes."
-                    ),
                 ),
-                io.Combo.Input(
-                    "weights",
-                    options=list(WEIGHTS),
-                    default="auto",
-                    tooltip=(
-                        "Which weights to take from a file that holds two sets. auto: the averaged "
-                        "(EMA) ones where there are any, as the authors do. ema, raw: insist."
-                    ),
-                ),
+                setting_input("weights"),
             ],
             outputs=[
                 io.Model.Output("model", display_name="model", tooltip="The editing model."),

@@ -9,6 +9,7 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..edits.settings import SETTINGS
 from ..mini.scenes import SAMPLES, sample_image
 from ..pictures.checks import check_picture, checked_mask
 from ..pictures.frame import (
@@ -22,7 +23,7 @@ from ..pictures.frame import (
     to_working,
 )
 from ..pictures.restore import restore
-from .sampling import check_choice
+from .inputs import setting_input, setting_inputs
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +31,6 @@ FrameType = io.Custom("IP2P_FRAME")
 
 # Big enough to look at; IP2PEncodeSource reduces it to the model's own size.
 SAMPLE_SIZE = 512
-
-FITS = ["training size", "keep size", "around mask"]
 
 # Where a source LATENT keeps its frame, for nodes that answer in the original's pixels.
 FRAME = "ip2p_frame"
@@ -54,18 +53,7 @@ class IP2PEncodeSource(io.ComfyNode):
                     tooltip="The picture to edit, or a batch of them. Alpha is kept aside.",
                 ),
                 io.Vae.Input("vae", tooltip="The VAE of the InstructPix2Pix checkpoint."),
-                io.Combo.Input(
-                    "fit",
-                    options=FITS,
-                    default="training size",
-                    tooltip=(
-                        "training size: work at the size that the model was trained for, which "
-                        "gives the best edits. keep size: work at the picture's own size; large "
-                        "pictures take much memory and edits get weaker. around mask: show the "
-                        "model only the surroundings of the mask, so that small things are "
-                        "edited large."
-                    ),
-                ),
+                setting_input("fit"),
                 io.Int.Input(
                     "resolution",
                     default=512,
@@ -85,17 +73,7 @@ class IP2PEncodeSource(io.ComfyNode):
                         "Connect the same mask to IP2PRestore."
                     ),
                 ),
-                io.Int.Input(
-                    "margin",
-                    default=64,
-                    min=0,
-                    max=4096,
-                    optional=True,
-                    tooltip=(
-                        "Pixels of the picture that around mask shows on every side of the mask. "
-                        "Not used by the others."
-                    ),
-                ),
+                setting_input("margin", optional=True),
             ],
             outputs=[
                 io.Latent.Output(
@@ -127,7 +105,7 @@ class IP2PEncodeSource(io.ComfyNode):
                 "(for Stable Diffusion 1.5, vae-ft-mse-840000) and connect it."
             )
         check_picture(image)
-        check_choice("fit", fit, FITS)
+        SETTINGS["fit"].checked(fit)
         if mask is not None:
             mask = checked_mask(mask, len(image))
             mask = resize_mask(mask, image.shape[2], image.shape[1])
@@ -185,26 +163,7 @@ class IP2PRestore(io.ComfyNode):
                         "Not connected: all of the picture is the edit."
                     ),
                 ),
-                io.Int.Input(
-                    "feather",
-                    default=0,
-                    min=0,
-                    max=256,
-                    tooltip=(
-                        "Width of the soft transition in pixels of the original, inside the mask. "
-                        "0 is a hard edge. Keep it below half the mask's narrowest part."
-                    ),
-                ),
-                io.Combo.Input(
-                    "match_color",
-                    options=["off", "mean-std"],
-                    default="off",
-                    tooltip=(
-                        "mean-std: undo a drift of brightness, contrast and tint, measured outside "
-                        "the mask. Without a mask it is measured on all of the picture and weakens "
-                        "edits that should change it (night, snow)."
-                    ),
-                ),
+                *setting_inputs("feather", "match_color"),
             ],
             outputs=[
                 # The id may not equal an input id on the oldest supported ComfyUI.
@@ -228,8 +187,7 @@ class IP2PRestore(io.ComfyNode):
         check_picture(image)
         if feather < 0:
             raise ValueError(f"feather: must be 0 or more pixels, got {feather}.")
-        if match_color not in ("off", "mean-std"):
-            raise ValueError(f"match_color: got {match_color!r}; choose 'off' or 'mean-std'.")
+        SETTINGS["match_color"].checked(match_color)
         if mask is not None:
             mask = checked_mask(mask, len(image))
         return io.NodeOutput(restore(image, frame, mask, feather, match_color == "mean-std"))

@@ -6,7 +6,9 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..edits.settings import SETTINGS
 from ..samplers.comfy.text import tokenize
+from .inputs import setting_inputs
 
 
 class IP2PEncodeInstruction(io.ComfyNode):
@@ -30,21 +32,7 @@ class IP2PEncodeInstruction(io.ComfyNode):
                     multiline=True,
                     tooltip="What to change, as an order. Empty changes nothing.",
                 ),
-                io.String.Input(
-                    "negative",
-                    default="",
-                    multiline=True,
-                    tooltip="What to steer away from. Usually empty, as the model was trained.",
-                ),
-                io.Combo.Input(
-                    "syntax",
-                    options=["plain", "weighted"],
-                    default="plain",
-                    tooltip=(
-                        "plain: the words as they stand, cut at 77 tokens, as diffusers and the "
-                        "authors' code read them. weighted: ComfyUI's (word:1.2), any length."
-                    ),
-                ),
+                *setting_inputs("negative", "syntax"),
             ],
             # The ids may not equal input ids on the oldest supported ComfyUI.
             outputs=[
@@ -68,8 +56,7 @@ class IP2PEncodeInstruction(io.ComfyNode):
                 "clip: nothing arrived; the checkpoint holds no text encoder. Load one with "
                 "CLIPLoader (the CLIP-L of Stable Diffusion 1.5) and connect it."
             )
-        if syntax not in ("plain", "weighted"):
-            raise ValueError(f"syntax: got {syntax!r}; choose 'plain' or 'weighted'.")
+        SETTINGS["syntax"].checked(syntax)
         encoded = [
             clip.encode_from_tokens_scheduled(tokenize(clip, text, syntax))
             for text in (instruction, negative)

@@ -63,5 +63,5 @@ def test_missing_text_encoder_is_explained():
 
 
 def test_unknown_syntax_is_named(clip):
-    with pytest.raises(ValueError, match="syntax: got 'html'; choose 'plain' or 'weighted'"):
+    with pytest.raises(ValueError, match="syntax: got 'html'; choose one of plain, weighted"):
         IP2PEncodeInstruction.execute(clip, "make it snow", "", "html")
