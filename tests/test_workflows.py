@@ -18,7 +18,6 @@ from instruct_pix2pix.headless.workflow import load_prompt, patched
 from PIL import Image
 
 from .browser.stand_ins import write_stand_ins
-from .test_locales import nodes
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = ROOT / "workflows"
