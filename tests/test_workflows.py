@@ -18,6 +18,7 @@ from instruct_pix2pix.headless.workflow import load_prompt, patched
 from PIL import Image
 
 from .browser.stand_ins import write_stand_ins
+from .texts import schemas
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = ROOT / "workflows"
