@@ -15,6 +15,7 @@ import node_helpers
 import torch
 from torch import Tensor
 
+from .comfy.patches import check_first_layer
 from .control import Guidance
 from .guidance import branches_needed, effective_uncond, with_stand_ins
 from .official import NoiseStream, fractional_timestep
@@ -47,6 +48,7 @@ class DualGuider(comfy.samplers.CFGGuider):
         guidance: Guidance | None = None,
     ) -> None:
         check_model(model)
+        check_first_layer(model)
         picture = check_source(source)
         super().__init__(model.clone())
         self.set_cfg(text_cfg)
