@@ -88,10 +88,10 @@ class Bench:
         changed = (sources != targets).any(-1)
         pictures = torch.tensor(sources).float() / 255
         conds = self.conditionings(edits)
-        latent, _ = self.encode(pictures)
+        latent, frame = self.encode(pictures)
         asked = (self.loaded.model, *conds, latent, seed)
         masks = {
-            method: IP2PEditMask.execute(*asked, method, 0.8, 4, 0.5, 0, 0).args[0]
+            method: IP2PEditMask.execute(*asked, method, 0.8, 4, 0.5, 0, 0, frame).args[0]
             for method in METHODS
         }
         mask = grown(masks["relevance"], self.grow)

@@ -128,13 +128,10 @@ def chosen(preset: str) -> Preset:
     return PRESETS[preset]
 
 
-def table() -> str:
-    """The presets as a Markdown table, for the docs."""
-    rows = [
-        "| Preset | Instruction | text_cfg, image_cfg | The picture |",
-        "| --- | --- | --- | --- |",
-    ]
+def listed() -> str:
+    """The presets as a Markdown list, for the help pages."""
+    rows = []
     for name, p in PRESETS.items():
         instruction = p.instruction(f"**{p.value}**", f"*{p.subject}*")
-        rows.append(f"| `{name}` | {instruction} | {p.text_cfg}, {p.image_cfg} | {p.needs} |")
+        rows.append(f"- **`{name}`**: {instruction}; {p.text_cfg}, {p.image_cfg}. {p.needs}")
     return "\n".join(rows) + "\n"

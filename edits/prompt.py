@@ -55,8 +55,7 @@ def edit_prompt(
         word_by_preset(prompt, {"preset": preset, "value": value, "subject": subject}, settings)
     if mask is not None:
         prompt["mask"] = node("Mask", "LoadImageMask", image=mask, channel="red")
-        for part in ("encode", "restore"):
-            prompt[part]["inputs"]["mask"] = ["mask", 0]
+        prompt["encode"]["inputs"]["mask"] = ["mask", 0]
     if only:
         edit_only_the_region(prompt, chosen["seed"])
     return prompt
@@ -157,6 +156,6 @@ def edit_only_the_region(prompt: Prompt, seed: int) -> None:
         threshold=0.5,
         grow=8,
         blur=0,
+        frame=["whole", 1],
     )
-    for part in ("encode", "restore"):
-        prompt[part]["inputs"]["mask"] = ["region", 0]
+    prompt["encode"]["inputs"]["mask"] = ["region", 0]

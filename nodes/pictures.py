@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -31,9 +32,6 @@ FrameType = io.Custom("IP2P_FRAME")
 
 # Big enough to look at; IP2PEncodeSource reduces it to the model's own size.
 SAMPLE_SIZE = 512
-
-# Where a source LATENT keeps its frame, for nodes that answer in the original's pixels.
-FRAME = "ip2p_frame"
 
 
 class IP2PEncodeSource(io.ComfyNode):
@@ -70,7 +68,7 @@ class IP2PEncodeSource(io.ComfyNode):
                     optional=True,
                     tooltip=(
                         "White may change, black stays. Any size. "
-                        "Connect the same mask to IP2PRestore."
+                        "The frame takes it along to IP2PRestore."
                     ),
                 ),
                 setting_input("margin", optional=True),
@@ -84,7 +82,10 @@ class IP2PEncodeSource(io.ComfyNode):
                 FrameType.Output(
                     "frame",
                     display_name="frame",
-                    tooltip="The original and its place in the working picture, for IP2PRestore.",
+                    tooltip=(
+                        "The original, its place in the working picture, and the mask: for "
+                        "IP2PRestore and IP2PEditMask."
+                    ),
                 ),
             ],
         )
@@ -127,7 +128,8 @@ class IP2PEncodeSource(io.ComfyNode):
                 f"vae: its latents have the shape {list(samples.shape)}, the model needs 4 "
                 "channels. Connect the VAE of the checkpoint or another of Stable Diffusion 1.5."
             )
-        source = {"samples": samples, FRAME: frame}
+        frame = replace(frame, mask=mask, latents=samples)
+        source = {"samples": samples}
         if mask is not None:
             if not mask.any():
                 logger.warning("IP2PEncodeSource: the mask is all black, so nothing will change.")
@@ -159,8 +161,8 @@ class IP2PRestore(io.ComfyNode):
                     "mask",
                     optional=True,
                     tooltip=(
-                        "White takes the edit, black keeps the original. Any size. "
-                        "Not connected: all of the picture is the edit."
+                        "White takes the edit, black keeps the original. Any size. Not connected: "
+                        "the mask that IP2PEncodeSource got; without one, all is the edit."
                     ),
                 ),
                 *setting_inputs("feather", "match_color"),

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..pictures.frame import CELL, Frame, as_rgb, to_original, to_working
-from ..pictures.masks import blurred, drawn_to_edges, grown, otsu_threshold
-from ..samplers.relevance import is_global, located, normalized, resized
-from .pictures import FRAME
+from ..pictures.frame import Frame, frame_of
+from ..pictures.region import draw_region, over_picture
+from ..samplers.guider import check_source
+from ..samplers.relevance import is_global, located, normalized
+from .pictures import FrameType
 from .probing import check_instruction, probe
 from .sampling import check_choice, guided_inputs
 
@@ -94,14 +94,22 @@ class IP2PEditMask(io.ComfyNode):
                     max=256,
                     tooltip="Pixels of the picture over which the mask's edge is made soft.",
                 ),
+                FrameType.Input(
+                    "frame",
+                    optional=True,
+                    tooltip=(
+                        "From the IP2PEncodeSource of this source: the mask gets the size and the "
+                        "edges of the original. Not connected: the size of the working picture."
+                    ),
+                ),
             ],
             outputs=[
                 io.Mask.Output(
                     "mask",
                     display_name="mask",
                     tooltip=(
-                        "White where the picture changes, at the picture's own size. All white "
-                        "when the edit is one of the whole picture."
+                        "White where the picture changes, for IP2PRestore or IP2PEncodeSource. "
+                        "All white when the edit changes the whole picture."
                     ),
                 ),
                 io.Image.Output(
@@ -126,6 +134,7 @@ class IP2PEditMask(io.ComfyNode):
         threshold: float,
         grow: int,
         blur: int,
+        frame: Frame | None = None,
     ) -> io.NodeOutput:
         check_choice("method", method, METHODS)
         for name, value, least, most in (
@@ -138,8 +147,8 @@ class IP2PEditMask(io.ComfyNode):
             if not least <= value <= most:
                 raise ValueError(f"{name}: got {value}; give {least} to {most}.")
         check_instruction(instruction, negative)
+        frame = frame_of(check_source(source), frame)
         found = probe(model, instruction, negative, source, seed, noise_level, draws)
-        frame = source.get(FRAME) or plain_frame(found.relevance)
         if method == "relevance":
             heat = located(found.relevance, found.attention)
         elif found.attention is not None:
@@ -150,68 +159,18 @@ class IP2PEditMask(io.ComfyNode):
                 "Choose 'relevance'."
             )
         whole = is_global(found.relevance, found.attention)
-        heat = fine_heat(heat, frame, whole)
-        masks = [
-            torch.ones_like(one) if everywhere else region(one, threshold, grow, blur)
-            for one, everywhere in zip(heat, whole, strict=True)
-        ]
-        shown = torch.zeros(len(heat), *frame.original.shape[1:3])
-        mask = shown.clone()
-        shown[frame.part], mask[frame.part] = heat, torch.stack(masks)
+        heat, mask = draw_region(heat, whole, frame, threshold, grow, blur)
         report = describe(mask, whole)
         logger.info("IP2PEditMask: %s", report)
-        return io.NodeOutput(mask, over_picture(shown, frame.original), ui=ui.PreviewText(report))
-
-
-def plain_frame(relevance: Tensor) -> Frame:
-    """The frame of a source that was encoded by another node: grey, of the working size."""
-    batch, height, width = relevance.shape
-    grey = torch.full((1, 1, 1, 1), 0.5).expand(batch, height * CELL, width * CELL, 3)
-    return Frame(grey, width * CELL, height * CELL, 0, 0, 0, 0)
-
-
-def fine_heat(heat: Tensor, frame: Frame, whole: list[bool]) -> Tensor:
-    """Maps in latent cells [B, h, w], 0..1, as maps of what the frame shows of the original.
-
-    Drawn to the picture's edges, unless `whole` says that the edit has none.
-    """
-    size = frame.working_height, frame.working_width
-    coarse = resized(heat, size)
-    picture = to_working(as_rgb(frame.original), frame).float().cpu().movedim(-1, 1)
-    # A batch of one picture and several instructions.
-    picture = picture.expand(len(heat), -1, -1, -1)
-    drawn = drawn_to_edges(coarse, picture)
-    drawn = drawn / drawn.amax((1, 2), keepdim=True).clamp(min=1e-6)
-    kept = torch.tensor(whole)[:, None, None]
-    return to_original(torch.where(kept, coarse, drawn)[..., None], frame)[..., 0]
-
-
-def region(heat: Tensor, threshold: float, grow: int, blur: int) -> Tensor:
-    """The mask [H, W] of one fine map; ValueError where nothing is left of it."""
-    mask = (heat >= (threshold or otsu_threshold(heat))).float()[None]
-    mask = blurred(grown(mask, grow), blur)[0]
-    if not mask.any():
-        raise ValueError(
-            f"threshold: nothing is left of the mask at threshold {threshold:g} and grow {grow}. "
-            "Lower the threshold, or set it to 0, which finds one by itself; do not shrink so far."
-        )
-    return mask
+        return io.NodeOutput(mask, over_picture(heat, frame.original), ui=ui.PreviewText(report))
 
 
 def describe(mask: Tensor, whole: list[bool]) -> str:
     """What was found, a sentence for each picture."""
     sentences = [
-        "The edit is one of the whole picture, so the mask is all white."
+        "The edit changes the whole picture, so the mask is all white."
         if everywhere
         else f"The edit is found in {one.mean():.1%} of the picture."
         for one, everywhere in zip(mask, whole, strict=True)
     ]
     return sentences[0] if len(set(sentences)) == 1 else "\n".join(sentences)
-
-
-def over_picture(heat: Tensor, original: Tensor) -> Tensor:
-    """The map [B, H, W] in the colors blue, green, yellow, red over the picture in grey."""
-    grey = as_rgb(original).float().cpu().mean(-1, keepdim=True)
-    centres = torch.tensor([0.75, 0.5, 0.25])
-    colors = (1.5 - (4 * (heat[..., None] - centres)).abs()).clamp(0, 1)
-    return (grey + colors) / 2

@@ -29,11 +29,14 @@ CELL = 8
 class Frame:
     """The original picture and the place of its resized self in the working image, in pixels.
 
-    original                  the pixels as they came, [B, H, W, 1, 3 or 4]; not a copy
+    original                  the pixels as they came, [B, H, W, 1, 3 or 4]; not a copy; or one
+                              picture, [1, H, W, C], that several edits are made of
     width, height             size of the picture in the working image
     left, top, right, bottom  padding around it
     box                       left, top, right and bottom edge of the part of the original that the
                               working image shows; None shows all of it
+    mask                      where the original may change, [1 or B, H, W]; None: everywhere
+    latents                   the working image as it was encoded, [B, C, h, w]; None: not encoded
     """
 
     original: Tensor
@@ -44,6 +47,8 @@ class Frame:
     right: int
     bottom: int
     box: tuple[int, int, int, int] | None = None
+    mask: Tensor | None = None
+    latents: Tensor | None = None
 
     @property
     def part(self) -> tuple[slice, slice, slice]:
@@ -59,6 +64,49 @@ class Frame:
     @property
     def working_height(self) -> int:
         return self.top + self.height + self.bottom
+
+
+def frame_of(latents: Tensor, frame: Frame | None) -> Frame:
+    """The frame of each picture in a batch of latents [B, C, h, w], in their order.
+
+    frame  of the pictures that were encoded; the latents may be any of theirs, in any order and as
+           often as one likes, but as they were encoded. None: the latents have no known original,
+           and get a grey one of the size that they are decoded to.
+
+    A latent is told by its values. Its number (`batch_index`) counts noises, and a repeated latent
+    gets a new one. ValueError where a latent is none of the frame's.
+    """
+    height, width = (CELL * side for side in latents.shape[-2:])
+    if frame is None:
+        grey = torch.full((1, 1, 1, 1), 0.5).expand(len(latents), height, width, 3)
+        return Frame(grey, width, height, 0, 0, 0, 0, latents=latents)
+    advice = (
+        "Connect the source and the frame of one and the same IP2PEncodeSource. Its latents may be "
+        "picked, repeated and joined, but not changed. Or leave frame unconnected: then the mask "
+        "is as large as the picture that the latent is decoded to."
+    )
+    if (width, height) != (frame.working_width, frame.working_height):
+        raise ValueError(
+            f"frame: it belongs to a working picture of {frame.working_width} x "
+            f"{frame.working_height}, and the source is a latent of {width} x {height} pixels, "
+            f"cropped, resized or of another picture. {advice}"
+        )
+    encoded = () if frame.latents is None else frame.latents.to(latents)
+    rows = []
+    for number, latent in enumerate(latents, start=1):
+        same = (row for row, known in enumerate(encoded) if torch.equal(known, latent))
+        rows.append(next(same, -1))
+        if rows[-1] < 0:
+            raise ValueError(
+                f"frame: picture {number} of the {len(latents)} in source is none of the "
+                f"{len(encoded)} that were encoded with this frame. {advice}"
+            )
+    original, mask = frame.original, frame.mask
+    if len(original) > 1:
+        original = original[rows]
+    if mask is not None and len(mask) > 1:
+        mask = mask[rows]
+    return replace(frame, original=original, mask=mask, latents=latents)
 
 
 def training_size(width: int, height: int, resolution: int) -> tuple[int, int]:

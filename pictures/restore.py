@@ -24,8 +24,8 @@ def restore(
 
     image        the decoded edit, [B, h, w, 3]; several edits of one original are fine
     mask         [1 or B, H, W] of any size; outside it (value 0) the result is the original, bit
-                 for bit. None: all that the frame shows is the edit; what it does not show is the
-                 original in any case.
+                 for bit. None: the frame's own; where it has none, all that the frame shows is the
+                 edit. What the frame does not show is the original in any case.
     feather      width in pixels of the transition, inside the mask or what the frame shows
     match_color  give the edit the original's mean and contrast per channel, see `match_mean_std`,
                  measured on what the frame shows outside the mask
@@ -38,8 +38,11 @@ def restore(
     if original.shape[0] not in (1, batch):
         raise ValueError(
             f"image holds {batch} pictures and the frame {original.shape[0]}: give one edit for "
-            "each picture, or any number of edits of one picture."
+            "each picture, or any number of edits of one picture. To keep some of a batch, pick "
+            "them behind IP2PRestore, with ImageFromBatch."
         )
+    if mask is None:
+        mask = frame.mask
     edited = to_original(as_rgb(image), frame).to(original)
     rgb = as_rgb(original).expand(batch, -1, -1, -1)
     if mask is not None:

@@ -24,10 +24,11 @@ def test_every_setting_reaches_its_node_and_no_other(setting):
     assert changed[part]["class_type"] == setting.node and changed == plain
 
 
-def test_a_mask_is_wired_to_both_that_read_it():
+def test_a_mask_is_wired_once_and_the_frame_brings_it():
     prompt = edit_prompt("a.png", "x", mask="mask.png")
     assert prompt["mask"]["inputs"]["image"] == "mask.png"
-    assert prompt["encode"]["inputs"]["mask"] == prompt["restore"]["inputs"]["mask"] == ["mask", 0]
+    assert prompt["encode"]["inputs"]["mask"] == ["mask", 0]
+    assert "mask" not in prompt["restore"]["inputs"]
 
 
 def test_a_preset_words_the_instruction_and_brings_the_scales_that_are_not_given():
@@ -40,12 +41,13 @@ def test_a_preset_words_the_instruction_and_brings_the_scales_that_are_not_given
 
 def test_only_looks_at_the_whole_picture_and_edits_in_the_found_region():
     prompt = edit_prompt("a.png", "x", only=True, fit="around mask", margin=9)
-    assert prompt["region"]["inputs"]["source"] == ["whole", 0]
+    region = prompt["region"]["inputs"]
+    assert (region["source"], region["frame"]) == (["whole", 0], ["whole", 1])
     assert prompt["whole"]["inputs"]["fit"] == "training size"
     assert "mask" not in prompt["whole"]["inputs"]
     encode, restore = prompt["encode"]["inputs"], prompt["restore"]["inputs"]
     assert (encode["fit"], encode["margin"]) == ("around mask", 9)
-    assert encode["mask"] == restore["mask"] == ["region", 0]
+    assert encode["mask"] == ["region", 0] and "mask" not in restore
 
 
 def test_auto_has_no_scales():

@@ -105,7 +105,7 @@ def test_source_is_what_the_vae_makes_of_the_working_image(vae, fit, size, chann
         frame.working_height // 8,
         frame.working_width // 8,
     )
-    assert list(source) == ["samples", "ip2p_frame"] and source["ip2p_frame"] is frame
+    assert list(source) == ["samples"] and frame.latents is source["samples"]
     assert frame.original is picture and torch.equal(picture, before)
 
 
@@ -131,6 +131,19 @@ def test_mask_becomes_cores_noise_mask(vae):
         assert torch.equal(prepared[:, :1], noise_mask.expand(2, -1, -1, -1))
     source, _ = encode(picture, vae, mask=torch.ones(50, 97))
     assert (source["noise_mask"] == 1).all()
+
+
+def test_the_frame_takes_the_mask_along_unless_another_is_connected(vae):
+    picture = picture_of(97, 50, batch=2)
+    left, right = spot(97, 50, 0, 0, 40, 50), spot(97, 50, 60, 0, 97, 50)
+    for mask in (left, torch.cat((left, right))):
+        _, frame = encode(picture, vae, mask=mask)
+        _, plain = encode(picture, vae)
+        edit = picture_of(frame.working_width, frame.working_height, batch=2, seed=1)
+        assert torch.equal(restore(edit, frame), restore(edit, plain, mask))
+        assert torch.equal(restore(edit, frame, right), restore(edit, plain, right))
+        white = torch.ones(1, 8, 8)
+        assert torch.equal(restore(edit, frame, white), restore(edit, plain))
 
 
 def test_black_mask_is_said_to_change_nothing(vae, caplog):
@@ -214,12 +227,10 @@ def test_around_a_mask_the_model_sees_its_surroundings_large(vae):
     for own_mask in (None, mask):
         inside = None if own_mask is None else own
         restored = restore(edit, frame, own_mask, 3, "mean-std")
-        if own_mask is not None:
-            assert torch.equal(
-                restored[:, 50:100, 195:245], restore(edit, alone, inside, 3, "mean-std")
-            )
-        outside = spot(300, 200, 195, 50, 245, 100) == 0
-        assert torch.equal(restored[outside], picture[outside])
+        assert torch.equal(
+            restored[:, 50:100, 195:245], restore(edit, alone, inside, 3, "mean-std")
+        )
+        assert torch.equal(restored[mask == 0], picture[mask == 0])
 
 
 def test_a_mask_of_another_size_is_stretched_before_it_is_fitted_around(vae):

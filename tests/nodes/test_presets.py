@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from comfy_api.latest import io
-from instruct_pix2pix.edits.presets import PRESETS, table
+from instruct_pix2pix.edits.presets import PRESETS, listed
 from instruct_pix2pix.mini import wordings
 from instruct_pix2pix.mini.instructions import PEOPLE
 from instruct_pix2pix.nodes.presets import IP2PPreset
@@ -99,11 +99,11 @@ def test_an_unknown_preset_is_named():
 
 
 @pytest.mark.parametrize("page", ["IP2PPreset.md", "IP2PPreset/zh.md"])
-def test_the_table_in_the_help_is_that_of_the_code(page, tmp_path):
+def test_the_list_in_the_help_is_that_of_the_code(page, tmp_path):
     text = (DOCS / page).read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
-    current = before + BEGIN + table() + END + after
+    current = before + BEGIN + listed() + END + after
     new = tmp_path / "page.md"
     new.write_text(current, encoding="utf-8")
     assert text == current, f"The presets have changed: copy {new} to nodes/web/docs/{page}"

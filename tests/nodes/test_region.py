@@ -58,11 +58,11 @@ def tiny(model, graph, source=None, **changes):  # noqa: F811
 
 def test_schema_is_the_contract():
     schema = IP2PEditMask.GET_SCHEMA()
-    inputs = ["model", "instruction", "negative", "source", *SETTINGS]
+    inputs = ["model", "instruction", "negative", "source", *SETTINGS, "frame"]
     assert [slot.id for slot in schema.inputs] == inputs
     outputs = [(slot.io_type, slot.display_name) for slot in schema.outputs]
     assert outputs == [("MASK", "mask"), ("IMAGE", "heatmap")]
-    defaults = {slot.id: slot.default for slot in schema.inputs[4:]}
+    defaults = {slot.id: slot.default for slot in schema.inputs[4:-1]}
     assert defaults == SETTINGS | {"seed": 0}
 
 
@@ -75,8 +75,8 @@ def test_a_change_of_hair_is_found_in_the_hair_at_the_pictures_own_size(mini):
         (picture, hair),
         (wide.movedim(1, -1), torch.nn.functional.pad(hair, (40, 40))),
     ):
-        source, _ = encode(mini, image)
-        output = find(mini, "make her hair blue", source)
+        source, frame = encode(mini, image)
+        output = find(mini, "make her hair blue", source, frame=frame)
         found, heatmap = output.args
         assert found.shape == image.shape[:3] and heatmap.shape == image.shape
         assert set(found.unique().tolist()) == {0.0, 1.0}
@@ -86,14 +86,14 @@ def test_a_change_of_hair_is_found_in_the_hair_at_the_pictures_own_size(mini):
 
 
 def test_an_edit_of_the_whole_picture_is_said_to_be_one(mini, caplog):
-    source, _ = encode(mini, tensor(SAMPLES["landscape - sunny house"], 256))
+    source, frame = encode(mini, tensor(SAMPLES["landscape - sunny house"], 256))
     with caplog.at_level("INFO"):
-        output = find(mini, "change the weather to foggy", source, grow=-100)
+        output = find(mini, "change the weather to foggy", source, grow=-100, frame=frame)
     assert output.args[0].shape == (1, 256, 256) and (output.args[0] == 1).all()
     assert output.ui.as_dict()["text"] == (
-        "The edit is one of the whole picture, so the mask is all white.",
+        "The edit changes the whole picture, so the mask is all white.",
     )
-    assert "one of the whole picture" in caplog.text
+    assert "changes the whole picture" in caplog.text
 
 
 def test_around_a_mask_nothing_is_found_outside_of_what_the_model_saw(mini):
@@ -103,7 +103,7 @@ def test_around_a_mask_nothing_is_found_outside_of_what_the_model_saw(mini):
     near = torch.zeros(1, 400, 500)
     near[:, 100:356, 200:456] = 1
     source, frame = encode(mini, picture, fit="around mask", mask=near, margin=0)
-    found, heatmap = find(mini, "make her hair blue", source).args
+    found, heatmap = find(mini, "make her hair blue", source, frame=frame).args
     assert frame.box == (200, 100, 456, 356)
     assert found.shape == (1, 400, 500) and heatmap.shape == picture.shape
     assert not found[near == 0].any()
@@ -152,19 +152,21 @@ def test_a_mask_of_one_pixel_edits_one_pixel(mini):
     one[0, 60, 70] = 1
     source, frame = encode(mini, picture, mask=one)
     assert source["noise_mask"].any()
-    found, _ = find(mini, "make his hair red", source).args
+    found, _ = find(mini, "make his hair red", source, frame=frame).args
     assert found.shape == (1, 128, 128)
-    (restored,) = IP2PRestore.execute(1 - picture, frame, 0, "off", one).args
-    assert torch.equal(restored[one == 0], picture[one == 0])
-    assert torch.equal(restored[one == 1], 1 - picture[one == 1])
+    # The frame brings the mask; a mask that is wired is the same.
+    for wired in (None, one):
+        (restored,) = IP2PRestore.execute(1 - picture, frame, 0, "off", wired).args
+        assert torch.equal(restored[one == 0], picture[one == 0])
+        assert torch.equal(restored[one == 1], 1 - picture[one == 1])
     with pytest.raises(ValueError, match="mask: it is white in 1 x 1 pixels at most, so there is"):
         encode(mini, picture, fit="around mask", mask=one, margin=8)
 
 
 def test_a_lower_threshold_and_growing_enlarge_the_mask(mini):
-    source, _ = encode(mini, tensor(SAMPLES["portrait - suit"], 256))
+    source, frame = encode(mini, tensor(SAMPLES["portrait - suit"], 256))
     sizes = [
-        find(mini, "make his hair red", source, **changes).args[0].sum().item()
+        find(mini, "make his hair red", source, frame=frame, **changes).args[0].sum().item()
         for changes in (
             {"threshold": 0.9, "grow": -1},
             {"threshold": 0.9},
@@ -173,9 +175,9 @@ def test_a_lower_threshold_and_growing_enlarge_the_mask(mini):
         )
     ]
     assert sizes == sorted(sizes) and len(set(sizes)) == 4
-    soft = find(mini, "make his hair red", source, blur=6).args[0]
+    soft = find(mini, "make his hair red", source, frame=frame, blur=6).args[0]
     assert ((soft > 0) & (soft < 1)).any() and 0 <= soft.min() and soft.max() <= 1
-    automatic = find(mini, "make his hair red", source, threshold=0.0).args[0]
+    automatic = find(mini, "make his hair red", source, frame=frame, threshold=0.0).args[0]
     assert 0 < automatic.mean() < 0.5
 
 
