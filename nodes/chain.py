@@ -11,12 +11,12 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..pictures.masks import grown
-from ..samplers.guider import check_source
+from ..samplers.comfy.guider import check_source
+from ..samplers.comfy.probe import probe
+from ..samplers.comfy.sampling import Cell, Edit, live_preview
+from ..samplers.comfy.text import encode_instruction
 from ..samplers.relevance import is_global, located
-from .cells import Cell, Edit, live_preview
-from .probing import probe
-from .sampling import run_inputs, sampler_inputs, scale_inputs
-from .text import IP2PEncodeInstruction
+from .inputs import check_listed, setting_inputs
 
 # How IP2PEditMask looks for a region by default.
 NOISE_LEVEL, DRAWS, THRESHOLD = 0.8, 4, 0.5
@@ -48,9 +48,8 @@ class IP2PEditChain(io.ComfyNode):
                     multiline=True,
                     tooltip="One instruction a line, in the order in which they are carried out.",
                 ),
-                *run_inputs(),
-                *scale_inputs(),
-                *sampler_inputs(),
+                *setting_inputs("seed", "steps", "text_cfg", "image_cfg"),
+                *setting_inputs("sampler_name", "scheduler"),
                 io.Boolean.Input(
                     "mask_each",
                     default=False,
@@ -90,8 +89,9 @@ class IP2PEditChain(io.ComfyNode):
                 "instructions: there is none. Write what to change, one instruction a line, such "
                 "as 'make it snow'."
             )
+        check_listed(sampler_name=sampler_name, scheduler=scheduler)
         latent = check_source(source)
-        encoded = [IP2PEncodeInstruction.execute(clip, line, "", "plain").args for line in lines]
+        encoded = [encode_instruction(clip, line, "") for line in lines]
         bar = comfy.utils.ProgressBar(steps * len(lines))
         preview = live_preview(model)
         turns = []

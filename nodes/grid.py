@@ -14,11 +14,11 @@ from torch import Tensor
 
 from ..pictures.frame import as_pil
 from ..pictures.sheet import Sheet
+from ..samplers.comfy.probe import check_instruction
+from ..samplers.comfy.sampling import Cell, Edit
 from ..samplers.control import Guidance
 from ..samplers.search import parse_scales
-from .cells import Cell, Edit
-from .probing import check_instruction
-from .sampling import guidance_input, guided_inputs, run_inputs, sampler_inputs
+from .inputs import check_listed, guidance_input, guided_inputs, setting_inputs
 
 MOST_CELLS = 100
 
@@ -37,7 +37,7 @@ class IP2PGuidanceGrid(io.ComfyNode):
             inputs=[
                 *guided_inputs(),
                 io.Vae.Input("vae", tooltip="The VAE of the InstructPix2Pix checkpoint."),
-                *run_inputs(),
+                *setting_inputs("seed", "steps"),
                 io.String.Input(
                     "text_cfgs",
                     default="5, 7.5, 10",
@@ -48,7 +48,7 @@ class IP2PGuidanceGrid(io.ComfyNode):
                     default="1.0, 1.5, 2.0",
                     tooltip="The image_cfg of each row, with commas between. Usual 1 to 2.2.",
                 ),
-                *sampler_inputs(),
+                *setting_inputs("sampler_name", "scheduler"),
                 guidance_input(),
             ],
             outputs=[
@@ -86,6 +86,7 @@ class IP2PGuidanceGrid(io.ComfyNode):
                 "vae: nothing arrived; the checkpoint holds no VAE. Load one with VAELoader and "
                 "connect it."
             )
+        check_listed(sampler_name=sampler_name, scheduler=scheduler)
         check_instruction(instruction, negative)
         columns = parse_scales("text_cfgs", text_cfgs)
         rows = parse_scales("image_cfgs", image_cfgs)

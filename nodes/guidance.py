@@ -9,7 +9,7 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..samplers.control import Guidance, Schedule
-from .sampling import GuidanceType, check_choice
+from .inputs import GuidanceType, check_choice
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Inputs that several nodes have: the settings of an edit, as the table has them."""
+"""What the schemas of several nodes share: their inputs, and the checks of what arrives."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import comfy.samplers
 from comfy_api.latest import io
 
 from ..edits.settings import SETTINGS
+
+GuidanceType = io.Custom("IP2P_GUIDANCE")
 
 
 def setting_input(name: str, options: list[str] | None = None, optional: bool = False) -> io.Input:
@@ -47,3 +49,48 @@ def core_list(name: str) -> list[str]:
 def setting_inputs(*names: str) -> list[io.Input]:
     """The inputs of several settings, in this order."""
     return [setting_input(name) for name in names]
+
+
+def guided_inputs() -> list[io.Input]:
+    """The inputs of every node that runs the model on one picture and one instruction."""
+    return [
+        io.Model.Input("model", tooltip="An InstructPix2Pix model (8 input channels)."),
+        io.Conditioning.Input("instruction", tooltip="What to change, from IP2PEncodeInstruction."),
+        io.Conditioning.Input(
+            "negative",
+            tooltip="What both branches without instruction read, from IP2PEncodeInstruction.",
+        ),
+        io.Latent.Input(
+            "source", tooltip="The picture to edit, from IP2PEncodeSource, with its mask if any."
+        ),
+    ]
+
+
+def guidance_input() -> io.Input:
+    """The socket for finer control of the two scales."""
+    return GuidanceType.Input(
+        "guidance",
+        optional=True,
+        tooltip="From IP2PGuidance: schedules and regions of the two scales. Optional.",
+    )
+
+
+def check_listed(**values: str) -> None:
+    """Raise ValueError unless each value is on ComfyUI's list for the setting of that name.
+
+    ComfyUI 0.3 does not check the options of a queued prompt.
+    """
+    for name, value in values.items():
+        check_choice(name, value, core_list(name))
+
+
+def check_choice(name: str, value: str, choices: list[str]) -> None:
+    """Raise ValueError unless `value` is one of `choices`."""
+    if value not in choices:
+        raise ValueError(f"{name}: got {value!r}; choose one of {', '.join(choices)}.")
+
+
+def check_range(name: str, value: float, least: float, most: float) -> None:
+    """Raise ValueError unless `value` lies between the two."""
+    if not least <= value <= most:
+        raise ValueError(f"{name}: got {value}; give {least} to {most}.")

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from ..pictures.frame import Frame, frame_of
 from ..pictures.region import draw_region, over_picture
-from ..samplers.guider import check_source
+from ..samplers.comfy.guider import check_source
+from ..samplers.comfy.probe import check_instruction, probe
 from ..samplers.relevance import is_global, located, normalized
+from .inputs import check_choice, check_range, guided_inputs
 from .pictures import FrameType
-from .probing import check_instruction, probe
-from .sampling import check_choice, guided_inputs
 
 logger = logging.getLogger(__name__)
 
@@ -144,8 +144,7 @@ class IP2PEditMask(io.ComfyNode):
             ("grow", grow, -256, 256),
             ("blur", blur, 0, 256),
         ):
-            if not least <= value <= most:
-                raise ValueError(f"{name}: got {value}; give {least} to {most}.")
+            check_range(name, value, least, most)
         check_instruction(instruction, negative)
         frame = frame_of(check_source(source), frame)
         found = probe(model, instruction, negative, source, seed, noise_level, draws)

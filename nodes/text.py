@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..edits.settings import SETTINGS
-from ..samplers.comfy.text import tokenize
+from ..samplers.comfy.text import encode_instruction
 from .inputs import setting_inputs
 
 
@@ -51,14 +51,5 @@ class IP2PEncodeInstruction(io.ComfyNode):
 
     @classmethod
     def execute(cls, clip: Any, instruction: str, negative: str, syntax: str) -> io.NodeOutput:
-        if clip is None:
-            raise ValueError(
-                "clip: nothing arrived; the checkpoint holds no text encoder. Load one with "
-                "CLIPLoader (the CLIP-L of Stable Diffusion 1.5) and connect it."
-            )
         SETTINGS["syntax"].checked(syntax)
-        encoded = [
-            clip.encode_from_tokens_scheduled(tokenize(clip, text, syntax))
-            for text in (instruction, negative)
-        ]
-        return io.NodeOutput(*encoded)
+        return io.NodeOutput(*encode_instruction(clip, instruction, negative, syntax))

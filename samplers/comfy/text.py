@@ -1,4 +1,4 @@
-"""Text as the tokens that ComfyUI's text encoders take."""
+"""The instruction as ComfyUI's tokens and conditioning."""
 
 from __future__ import annotations
 
@@ -7,6 +7,21 @@ from typing import Any
 import torch
 
 Chunk = list[tuple[Any, ...]]
+
+
+def encode_instruction(
+    clip: Any, instruction: str, negative: str, syntax: str = "plain"
+) -> tuple[Any, Any]:
+    """Both texts as CONDITIONING; ValueError where there is no text encoder."""
+    if clip is None:
+        raise ValueError(
+            "clip: nothing arrived; the checkpoint holds no text encoder. Load one with "
+            "CLIPLoader (the CLIP-L of Stable Diffusion 1.5) and connect it."
+        )
+    return (
+        clip.encode_from_tokens_scheduled(tokenize(clip, instruction, syntax)),
+        clip.encode_from_tokens_scheduled(tokenize(clip, negative, syntax)),
+    )
 
 
 def tokenize(clip: Any, text: str, syntax: str) -> dict[str, list[Chunk]]:

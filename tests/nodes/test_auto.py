@@ -3,9 +3,10 @@
 import comfy.utils
 import pytest
 import torch
-from instruct_pix2pix.nodes.auto import IP2PAutoGuidance, noise_errors
-from instruct_pix2pix.nodes.cells import Edit
+from instruct_pix2pix.nodes.auto import IP2PAutoGuidance
 from instruct_pix2pix.nodes.sampling import IP2PKSampler
+from instruct_pix2pix.samplers.comfy.judge import noise_errors
+from instruct_pix2pix.samplers.comfy.sampling import Edit
 
 from .test_grid import inference_mode, inputs, loaded  # noqa: F401
 

@@ -5,17 +5,14 @@ import comfy.samplers
 import comfy.utils
 import pytest
 import torch
-from instruct_pix2pix.nodes.cells import BATCHING, Cell, Edit
-from instruct_pix2pix.nodes.guidance import IP2PGuidance
-
-# The model and the graphs of the sampler tests.
-from ..samplers.conftest import graph, model  # noqa: F401
-from .test_guidance import DEFAULTS
+from instruct_pix2pix.samplers.comfy.cells import BATCHING
+from instruct_pix2pix.samplers.comfy.sampling import Cell, Edit
+from instruct_pix2pix.samplers.control import Guidance, Schedule
 
 CELLS = [Cell(7.5, 1.5, 5), Cell(4.0, 1.0, 5), Cell(3.0, 3.0, 5), Cell(0.0, 2.0, 8)]
 
 
-def run(model, graph, source, cells, sampler_name="euler", guidance=None):  # noqa: F811
+def run(model, graph, source, cells, sampler_name="euler", guidance=None):
     edit = Edit(
         model, graph.instruction, graph.negative, source, 3, sampler_name, "normal", guidance
     )
@@ -25,7 +22,7 @@ def run(model, graph, source, cells, sampler_name="euler", guidance=None):  # no
     return [found[index] for index in range(len(cells))]
 
 
-def singles(model, graph, source, cells, sampler_name="euler", guidance=None):  # noqa: F811
+def singles(model, graph, source, cells, sampler_name="euler", guidance=None):
     return [
         graph.edit(
             model,
@@ -46,7 +43,7 @@ def assert_same(found, expected):
 
 
 @pytest.mark.parametrize("sampler_name", comfy.samplers.SAMPLER_NAMES)
-def test_cells_equal_single_edits(model, graph, sampler_name):  # noqa: F811
+def test_cells_equal_single_edits(model, graph, sampler_name):
     """With every sampler: those that cannot batch run one by one."""
     source = graph.source()
     assert_same(
@@ -60,19 +57,17 @@ def test_the_samplers_that_batch_exist():
 
 
 @pytest.mark.parametrize("masks", [1, 2])
-def test_batches_of_pictures_masks_and_regions(model, graph, masks):  # noqa: F811
+def test_batches_of_pictures_masks_and_regions(model, graph, masks):
     source = graph.source(2)
     source["noise_mask"] = torch.zeros(masks, 1, 64, 64)
     source["noise_mask"][..., 16:48] = 1
     region = source["noise_mask"][:, 0]
-    guidance = IP2PGuidance.execute(
-        **(DEFAULTS | {"region": region, "text_outside": 0.5, "text_curve": "cosine"})
-    )[0]
+    guidance = Guidance(text=Schedule(curve="cosine", outside=0.5), region=region)
     args = model, graph, source, CELLS, "euler_ancestral", guidance
     assert_same(run(*args), singles(*args))
 
 
-def test_patches_that_read_the_scale_get_one_number(model, graph):  # noqa: F811
+def test_patches_that_read_the_scale_get_one_number(model, graph):
     scales = []
 
     def hook(args):
@@ -86,7 +81,7 @@ def test_patches_that_read_the_scale_get_one_number(model, graph):  # noqa: F811
     assert set(scales) == {cell.text_cfg for cell in CELLS}
 
 
-def evaluations(model, graph, cells):  # noqa: F811
+def evaluations(model, graph, cells):
     """Pictures that went through the network."""
     counts = []
 
@@ -100,7 +95,7 @@ def evaluations(model, graph, cells):  # noqa: F811
     return sum(counts)
 
 
-def test_what_is_identical_is_shared(model, graph):  # noqa: F811
+def test_what_is_identical_is_shared(model, graph):
     """The first step of all cells of one seed, and no branch that a cell does not need."""
     same_seed = [Cell(7.5, 1.5, 5), Cell(5.0, 1.5, 5), Cell(7.5, 1.0, 5), Cell(5.0, 1.0, 5)]
     assert evaluations(model, graph, same_seed) == 3 + 2 * (2 * 3) + 2 + 2 * (2 * 2)
@@ -109,7 +104,7 @@ def test_what_is_identical_is_shared(model, graph):  # noqa: F811
 
 
 @pytest.mark.parametrize(("room", "sizes"), [(0.5, [1] * 5), (2.5, [2, 2, 1]), (99, [5])])
-def test_batches_fit_the_memory(model, graph, monkeypatch, room, sizes):  # noqa: F811
+def test_batches_fit_the_memory(model, graph, monkeypatch, room, sizes):
     source = graph.source()
     each = 1.5 * model.memory_required([3, *source["samples"].shape[1:]])
     unloaded = model.model_size() - model.loaded_size()
@@ -122,7 +117,7 @@ def test_batches_fit_the_memory(model, graph, monkeypatch, room, sizes):  # noqa
     assert sum(batches, []) == list(range(5))
 
 
-def test_an_interrupt_stops_between_steps(model, graph, monkeypatch):  # noqa: F811
+def test_an_interrupt_stops_between_steps(model, graph, monkeypatch):
     """Where ComfyUI hears it: the hook of its progress bar, at each step."""
     heard = []
 

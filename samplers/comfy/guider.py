@@ -1,13 +1,11 @@
-"""Dual guidance as a ComfyUI guider: the only file here that knows ComfyUI."""
+"""Dual guidance as a ComfyUI guider."""
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import Any
 
 import comfy.model_base
-import comfy.model_sampling
 import comfy.patcher_extension
 import comfy.sampler_helpers
 import comfy.samplers
@@ -15,10 +13,9 @@ import node_helpers
 import torch
 from torch import Tensor
 
-from .comfy.patches import check_first_layer
-from .control import Guidance
-from .guidance import branches_needed, effective_uncond, with_stand_ins
-from .official import NoiseStream, fractional_timestep
+from ..control import Guidance
+from ..guidance import branches_needed, effective_uncond, with_stand_ins
+from .patches import check_first_layer
 
 BRANCH_NAMES = ("instruction", "image", "uncond")
 
@@ -72,11 +69,6 @@ class DualGuider(comfy.samplers.CFGGuider):
             "instruct_pix2pix",
             plain_cfg_numbers(self.original_conds),
         )
-
-    def use_official_numerics(self) -> None:
-        """Sample as the authors and diffusers do: fractional timesteps, start at sigma_max."""
-        sampling = self.model_patcher.get_model_object("model_sampling")
-        self.model_patcher.add_object_patch("model_sampling", official_sampling(sampling))
 
     def sample(
         self,
@@ -253,47 +245,6 @@ def kept_part(latent: Tensor, mask: Tensor | None) -> Tensor:
         return torch.zeros_like(latent)
     mask = comfy.sampler_helpers.prepare_mask(mask, latent.shape, latent.device)
     return torch.where(mask < 1, latent, torch.zeros_like(latent))
-
-
-def official_sampling(sampling: Any) -> Any:
-    """A copy of a model_sampling object with fractional timesteps that starts at noise * sigma_max.
-
-    Raises ValueError for models without discrete timesteps, for which there is no such rule.
-    """
-    if not isinstance(sampling, comfy.model_sampling.ModelSamplingDiscrete):
-        raise ValueError(
-            f"numerics: 'official' needs a model with discrete timesteps, this one samples with "
-            f"{type(sampling).__name__}. Choose 'comfyui'."
-        )
-
-    class OfficialSampling(type(sampling)):  # type: ignore[misc]
-        def timestep(self, sigma: Tensor) -> Tensor:
-            return fractional_timestep(sigma, self.log_sigmas)
-
-        def noise_scaling(
-            self, sigma: Tensor, noise: Tensor, latent_image: Tensor, max_denoise: bool = False
-        ) -> Tensor:
-            return super().noise_scaling(sigma, noise, latent_image, False)
-
-    official = copy.copy(sampling)
-    official.__class__ = OfficialSampling
-    return official
-
-
-def official_sampler(sampler: Any, stream: NoiseStream) -> Any:
-    """`sampler` drawing its ancestral noise from `stream`.
-
-    Samplers that draw none, or correlated noise of their own (SDE), are returned as they are.
-    """
-    name = sampler.sampler_function.__name__
-    if "ancestral" not in name and name not in ("sample_lcm", "sample_ddpm"):
-        return sampler
-
-    def next_noise(sigma: Tensor, sigma_next: Tensor) -> Tensor:
-        return stream.draw().to(sigma.device)
-
-    options = {**sampler.extra_options, "noise_sampler": next_noise}
-    return comfy.samplers.KSAMPLER(sampler.sampler_function, options, sampler.inpaint_options)
 
 
 def check_model(model: Any) -> None:

@@ -14,9 +14,9 @@ from comfy.ldm.modules.attention import optimized_attention
 from comfy.model_patcher import set_model_options_patch_replace
 from torch import Tensor
 
-from ..samplers.guider import DualGuider, check_finite
-from ..samplers.official import NoiseStream
-from ..samplers.relevance import attention_map, relevance_map
+from ..official import NoiseStream
+from ..relevance import attention_map, relevance_map
+from .guider import DualGuider, check_finite
 
 LOWEST = 0.625
 

@@ -4,10 +4,7 @@ import comfy.samplers
 import node_helpers
 import pytest
 import torch
-from instruct_pix2pix.nodes.probing import probe, sigma_at, size_of
-
-# The model and the graphs of the sampler tests.
-from ..samplers.conftest import graph, model  # noqa: F401
+from instruct_pix2pix.samplers.comfy.probe import probe, sigma_at, size_of
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +27,7 @@ class Once(comfy.samplers.Sampler):
         return latent
 
 
-def noise_prediction(model, cond, source, drawn, sigma):  # noqa: F811
+def noise_prediction(model, cond, source, drawn, sigma):
     """Of core's own guider, with the picture in the conditioning."""
     guider = comfy.samplers.CFGGuider(model)
     picture = {"concat_latent_image": source["samples"]}
@@ -42,7 +39,7 @@ def noise_prediction(model, cond, source, drawn, sigma):  # noqa: F811
 
 
 @pytest.mark.parametrize("draws", [1, 3])
-def test_relevance_is_the_difference_of_two_noise_predictions(model, graph, draws):  # noqa: F811
+def test_relevance_is_the_difference_of_two_noise_predictions(model, graph, draws):
     source = graph.source(2, 8, 12)
     found = probe(model, graph.instruction, graph.negative, source, 7, 0.8, draws)
     generator = torch.Generator().manual_seed(7)
@@ -61,7 +58,7 @@ def test_relevance_is_the_difference_of_two_noise_predictions(model, graph, draw
     assert (found.attention > 0).all() and (found.attention < 1).all()
 
 
-def test_a_draw_costs_one_batch_of_two_and_the_model_is_left_as_it_was(model, graph):  # noqa: F811
+def test_a_draw_costs_one_batch_of_two_and_the_model_is_left_as_it_was(model, graph):
     counts = []
 
     def wrapper(apply_model, args):
@@ -79,7 +76,7 @@ def test_a_draw_costs_one_batch_of_two_and_the_model_is_left_as_it_was(model, gr
     assert torch.equal(graph.edit(model, source), edit)
 
 
-def test_attention_is_that_of_the_instruction(model, graph):  # noqa: F811
+def test_attention_is_that_of_the_instruction(model, graph):
     first, second = graph.instruction, graph.negative
     third = [[first[0][0].flip(1), {}]]
 
@@ -92,12 +89,12 @@ def test_attention_is_that_of_the_instruction(model, graph):  # noqa: F811
 
 
 @pytest.mark.parametrize("noise_level, timestep", [(0.05, 50), (0.5, 500), (0.8, 799), (1, 999)])
-def test_noise_levels_are_shares_of_the_timesteps(model, noise_level, timestep):  # noqa: F811
+def test_noise_levels_are_shares_of_the_timesteps(model, noise_level, timestep):
     expected = float(model.get_model_object("model_sampling").sigmas[timestep])
     assert sigma_at(model, noise_level) == pytest.approx(expected, rel=0.02)
 
 
-def test_a_probe_of_all_noise_still_sees_the_picture_below(model, graph):  # noqa: F811
+def test_a_probe_of_all_noise_still_sees_the_picture_below(model, graph):
     found = probe(model, graph.instruction, graph.negative, graph.source(), 0, 1.0, 2)
     other = {"samples": graph.source()["samples"].flip(-1)}
     flipped = probe(model, graph.instruction, graph.negative, other, 0, 1.0, 2)

@@ -18,7 +18,7 @@ from comfy_extras.nodes_model_advanced import RescaleCFG
 from comfy_extras.nodes_pag import PerturbedAttentionGuidance
 from comfy_extras.nodes_tcfg import TCFG
 from instruct_pix2pix.nodes.sampling import IP2PGuider
-from instruct_pix2pix.samplers.guider import DualGuider
+from instruct_pix2pix.samplers.comfy.guider import DualGuider
 
 import nodes as core_nodes
 
