@@ -37,10 +37,11 @@ from instruct_pix2pix.mini.instructions import FAMILIES, Edit  # noqa: E402
 from instruct_pix2pix.mini.portraits import Portrait  # noqa: E402
 from instruct_pix2pix.mini.scenes import render  # noqa: E402
 from instruct_pix2pix.nodes.pictures import IP2PEncodeSource, IP2PRestore  # noqa: E402
-from instruct_pix2pix.nodes.region import METHODS, IP2PEditMask  # noqa: E402
+from instruct_pix2pix.nodes.region import IP2PEditMask  # noqa: E402
 from instruct_pix2pix.nodes.sampling import IP2PKSampler  # noqa: E402
 from instruct_pix2pix.nodes.text import IP2PEncodeInstruction  # noqa: E402
 from instruct_pix2pix.pictures.masks import grown  # noqa: E402
+from instruct_pix2pix.samplers.comfy.region import METHODS  # noqa: E402
 from instruct_pix2pix.samplers.control import Guidance, Schedule  # noqa: E402
 
 RESULT = Path(__file__).with_suffix(".md")

@@ -12,14 +12,10 @@ from torch import Tensor
 
 from ..pictures.masks import grown
 from ..samplers.comfy.guider import check_source
-from ..samplers.comfy.probe import probe
+from ..samplers.comfy.region import THRESHOLD, find_region
 from ..samplers.comfy.sampling import Cell, Edit, live_preview
 from ..samplers.comfy.text import encode_instruction
-from ..samplers.relevance import is_global, located
 from .inputs import check_listed, setting_inputs
-
-# How IP2PEditMask looks for a region by default.
-NOISE_LEVEL, DRAWS, THRESHOLD = 0.8, 4, 0.5
 
 
 class IP2PEditChain(io.ComfyNode):
@@ -114,13 +110,12 @@ def own_region(
 ) -> Tensor:
     """Where this instruction changes the source, within its mask if any: [B, c, h, w] in 0..1.
 
-    All of it where the edit is one of the whole picture. One latent cell of room is left around
+    All of it where the edit changes the whole picture. One latent cell of room is left around
     the region, since what is edited may be larger afterwards.
     """
-    found = probe(model, instruction, negative, source, seed, NOISE_LEVEL, DRAWS)
-    maps = found.relevance, found.attention
-    mask = grown((located(*maps) >= THRESHOLD).float(), 1)
-    mask[torch.tensor(is_global(*maps))] = 1
+    region = find_region(model, instruction, negative, source, seed)
+    mask = grown((region.heat >= THRESHOLD).float(), 1)
+    mask[torch.tensor(region.whole)] = 1
     mask = mask[:, None]
     if "noise_mask" in source:
         shape = source["samples"].shape

@@ -11,14 +11,12 @@ from torch import Tensor
 from ..pictures.frame import Frame, frame_of
 from ..pictures.region import draw_region, over_picture
 from ..samplers.comfy.guider import check_source
-from ..samplers.comfy.probe import check_instruction, probe
-from ..samplers.relevance import is_global, located, normalized
+from ..samplers.comfy.probe import check_instruction
+from ..samplers.comfy.region import DRAWS, METHODS, NOISE_LEVEL, THRESHOLD, find_region
 from .inputs import check_choice, check_range, guided_inputs
 from .pictures import FrameType
 
 logger = logging.getLogger(__name__)
-
-METHODS = ["relevance", "attention"]
 
 
 class IP2PEditMask(io.ComfyNode):
@@ -45,7 +43,7 @@ class IP2PEditMask(io.ComfyNode):
                 io.Combo.Input(
                     "method",
                     options=METHODS,
-                    default="relevance",
+                    default=METHODS[0],
                     tooltip=(
                         "relevance: where the instruction moves the model's prediction. "
                         "attention: where the picture reads the instruction's words; coarser."
@@ -53,7 +51,7 @@ class IP2PEditMask(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "noise_level",
-                    default=0.8,
+                    default=NOISE_LEVEL,
                     min=0.05,
                     max=1.0,
                     step=0.01,
@@ -64,7 +62,7 @@ class IP2PEditMask(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "draws",
-                    default=4,
+                    default=DRAWS,
                     min=1,
                     max=64,
                     tooltip=(
@@ -74,7 +72,7 @@ class IP2PEditMask(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "threshold",
-                    default=0.5,
+                    default=THRESHOLD,
                     min=0.0,
                     max=1.0,
                     step=0.01,
@@ -147,19 +145,9 @@ class IP2PEditMask(io.ComfyNode):
             check_range(name, value, least, most)
         check_instruction(instruction, negative)
         frame = frame_of(check_source(source), frame)
-        found = probe(model, instruction, negative, source, seed, noise_level, draws)
-        if method == "relevance":
-            heat = located(found.relevance, found.attention)
-        elif found.attention is not None:
-            heat = normalized(found.attention)
-        else:
-            raise ValueError(
-                "method: this model has no cross-attention to read the regions from. "
-                "Choose 'relevance'."
-            )
-        whole = is_global(found.relevance, found.attention)
-        heat, mask = draw_region(heat, whole, frame, threshold, grow, blur)
-        report = describe(mask, whole)
+        region = find_region(model, instruction, negative, source, seed, method, noise_level, draws)
+        heat, mask = draw_region(region.heat, region.whole, frame, threshold, grow, blur)
+        report = describe(mask, region.whole)
         logger.info("IP2PEditMask: %s", report)
         return io.NodeOutput(mask, over_picture(heat, frame.original), ui=ui.PreviewText(report))
 

@@ -16,7 +16,8 @@ def draw_region(
 
     heat       [B, h, w] in latent cells, 0..1
     whole      whether the edit changes all of the picture; then the mask is white
-    frame      of the same pictures; outside of what it shows map and mask are 0
+    frame      of the same pictures; outside of what it shows, map and mask are 0, and outside of
+               its own mask the mask is
     threshold  where the mask ends in the map, 0..1; 0 finds a value by itself, see `otsu_threshold`
     grow       pixels of the original by which the mask is enlarged, or made smaller
     blur       pixels of the original over which its edge is made soft
@@ -31,7 +32,7 @@ def draw_region(
     shown = torch.zeros(len(fine), *frame.original.shape[1:3])
     mask = shown.clone()
     shown[frame.part], mask[frame.part] = fine, torch.stack(masks)
-    return shown, mask
+    return shown, mask if frame.mask is None else mask * frame.mask.to(mask)
 
 
 def fine_heat(heat: Tensor, frame: Frame, whole: list[bool]) -> Tensor:

@@ -214,3 +214,23 @@ def test_an_empty_instruction_and_an_empty_mask_are_named(mini):
         find(mini, "", source)
     with pytest.raises(ValueError, match="nothing is left of the mask at threshold 0.5 and grow"):
         find(mini, "make his hair red", source, grow=-100)
+
+
+def test_nothing_is_found_outside_of_the_mask_that_the_frame_brings(mini):
+    scene = SAMPLES["portrait - long brown hair"]
+    picture = tensor(scene, 256)
+    left = torch.zeros(1, 256, 256)
+    left[..., :128] = 1
+    source, frame = encode(mini, picture, mask=left)
+    _, everywhere = encode(mini, picture)
+    found = find(mini, "make her hair blue", source, frame=frame).args[0]
+    whole = find(mini, "make her hair blue", source, frame=everywhere).args[0]
+    assert found.any() and torch.equal(found, whole * left)
+
+
+def test_why_the_instruction_is_read_nowhere_is_said(model, graph):  # noqa: F811
+    """It is limited to steps that are not looked at; or the model has nothing that reads."""
+    late = [[cond, {**rest, "start_percent": 0.9}] for cond, rest in graph.instruction]
+    ask = {"method": "attention", "draws": 1, "noise_level": 0.9}
+    with pytest.raises(ValueError, match="limited to steps that are less noisy or noisier"):
+        IP2PEditMask.execute(model, late, graph.negative, graph.source(), **(SETTINGS | ask))
