@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -37,6 +38,7 @@ from .fetch import fetched
 from .ledger import Entry, Ledger
 from .manifest import is_url
 from .messages import FileRef, Prompt
+from .names import refuse_existing
 from .picture import Picture, Role, read_picture
 from .server import PrivateServer
 from .workflow import edit_of, patched
@@ -105,6 +107,7 @@ class Endpoint:
 class Batch:
     """The run of one plan.
 
+    force   write over files of the output folder that are not results of this ledger
     report  called with the counts by state and the seconds since the start, now and then
     """
 
@@ -116,10 +119,11 @@ class Batch:
         *,
         per_server: int = 2,
         allow_hosts: Sequence[str] = (),
+        force: bool = False,
         report: Report | None = None,
     ) -> None:
         self.ledger, self.folder, self.places = ledger, folder, places
-        self.per_server, self.allow_hosts = per_server, frozenset(allow_hosts)
+        self.per_server, self.allow_hosts, self.force = per_server, frozenset(allow_hosts), force
         self._report, self._started, self._reported = report, time.monotonic(), 0.0
         self._counts: dict[str, int] = {}
         self._active = 0
@@ -192,16 +196,18 @@ class Batch:
             key, stamp = row_key(entry, image, mask), stamp_of(entry)
             self.ledger.update(entry.n, key=key)
             target = self._target(entry)
-            await editor.edit(
-                image,
-                entry.instruction,
-                target,
-                mask=mask,
-                settings=entry.settings,
-                prompt_id=prompt_id,
-                resume=resume,
-                **entry.parameters,
-            )
+            if self._is_free(entry, target, key):
+                self.ledger.writes(entry.output)
+                await editor.edit(
+                    image,
+                    entry.instruction,
+                    target,
+                    mask=mask,
+                    settings=entry.settings,
+                    prompt_id=prompt_id,
+                    resume=resume,
+                    **entry.parameters,
+                )
             size, seconds = target.stat().st_size, time.monotonic() - started
             notes = "; ".join(image.notes + (mask.notes if mask else ()))
             self.ledger.complete(
@@ -232,6 +238,18 @@ class Batch:
         if not target.parent.resolve().is_relative_to(self.folder.resolve()):
             raise InputError(f"output: {entry.output!r} leads out of {self.folder} through a link")
         return target
+
+    def _is_free(self, entry: Entry, target: Path, key: str) -> bool:
+        """Whether the result is to be made: not where a lost ledger's file is this very result.
+
+        Raises InputError for a file that is somebody else's.
+        """
+        if self.force or self.ledger.wrote(entry.output) or not os.path.lexists(target):
+            return True
+        if key_in(target) == key:
+            return False
+        refuse_existing([target])
+        return True
 
     async def _inputs(self, entry: Entry) -> tuple[Picture, Picture | None]:
         """The row's picture and mask, read once."""

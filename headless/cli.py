@@ -24,10 +24,9 @@ from .batch_command import batch as run_batch
 from .demo import demo as run_demo
 from .doctor import Finding, examine, options, traps
 from .errors import InputError, IP2PError, NodesMissing
-from .files import slug
-from .manifest import default_name
 from .measure_command import measure as run_measure
 from .messages import Prompt, printable
+from .names import distinct_targets, slug
 from .options import (
     Address,
     CAOption,
@@ -127,17 +126,13 @@ def edit(
     single = len(images) * len(instructions) == 1
     if not single and output and output.suffix.lower() in PICTURES:
         raise InputError(f"--output {output}: several edits need a folder")
-    jobs = []
-    for image in images:
-        for instruction in instructions:
-            name = default_name(str(image), f"{preset or ''} {instruction}")
-            if single and output and output.suffix:
-                target = output
-            else:
-                target = (output or image.parent) / name
-            jobs.append((image, instruction, target))
-    if len({target for *_, target in jobs}) < len(jobs):
-        raise InputError("two pictures have the same name; edit them with ip2p batch")
+    edits = list(dict.fromkeys((image, words) for image in images for words in instructions))
+    if single and output and output.suffix:
+        targets = [output]
+    else:
+        named = [(image, f"{preset or ''} {words}".strip()) for image, words in edits]
+        targets = distinct_targets(named, output)
+    jobs = [(*edit, target) for edit, target in zip(edits, targets, strict=True)]
     if single and jobs[0][2].suffix.lower() != ".png":
         raise InputError(f"--output {output}: the result is a .png")
     address = Address(server, header, insecure, ca, timeout)

@@ -28,9 +28,10 @@ from .errors import (
     ServerUnavailable,
     WorkflowRefused,
 )
-from .files import slug, write_whole
+from .files import write_whole
 from .inputs import Info, check_values
 from .messages import Event, FileRef, Preview, Prompt
+from .names import default_name, slug
 from .outcome import Result, outputs_of
 from .picture import Picture, read_picture
 from .protocol import Server
@@ -391,13 +392,13 @@ def edit(
 ) -> Path:
     """Edit one picture and return the path of the result: `edit("photo.jpg", "make it snow")`.
 
-    output      where to save it; by default beside the picture, as photo-edited.png
+    output      where to save it; by default beside the picture, as photo-make-it-snow.png
     server      the address of a running ComfyUI; without one a private ComfyUI is started for this
                 call, so use `connect` for more than one edit
     parameters  as `Client.edit`
     """
     path = Path(image)
-    target = Path(output) if output else path.with_name(f"{path.stem}-edited.png")
+    target = Path(output) if output else path.with_name(default_name(str(path), instruction))
     if not instruction.strip():
         raise InputError("the instruction is empty; say what to change")
 

@@ -1,12 +1,10 @@
-"""Writing results, whole or not at all, and naming them."""
+"""Writing results, whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 import tempfile
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -50,10 +48,3 @@ def check_png(file: BinaryIO, path: Path) -> None:
     file.seek(-min(len(PNG_END), file.seek(0, os.SEEK_END)), os.SEEK_END)
     if start != PNG_START or file.read() != PNG_END:
         raise ServerMisbehaved(f"what the server sent for {path.name} is not a whole PNG")
-
-
-def slug(text: str, limit: int = 40) -> str:
-    """Text as a part of a file name: lower-case ASCII words joined by hyphens."""
-    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    words = re.findall(r"[a-z0-9]+", ascii_text.lower())
-    return "-".join(words)[:limit].strip("-") or "edit"

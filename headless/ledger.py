@@ -11,11 +11,12 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .errors import InputError, OutputError
 from .manifest import Row
+from .names import default_name
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS rows (
@@ -38,6 +39,7 @@ CREATE TABLE IF NOT EXISTS rows (
     seconds REAL,
     notes TEXT                       -- what its user should know of a row that is done
 );
+CREATE TABLE IF NOT EXISTS written (output TEXT PRIMARY KEY COLLATE NOCASE);  -- files that are ours
 CREATE INDEX IF NOT EXISTS work ON rows (plan, state, n);
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT);
 """
@@ -159,8 +161,11 @@ class Ledger:
             # A row of an older plan gives the name up, and its file will be written over.
             self.update(holder["n"], output=None, state="pending", key=None)
         elif holder:
-            # Another picture of the same name: the row's own hash tells them apart for ever.
-            output = f"{row.output.removesuffix('.png')}-{ident.hex()[:8]}.png"
+            # Another picture of the same name: its extension tells them apart, else its own hash.
+            folder = PurePosixPath(row.output).parent
+            output = str(folder / default_name(row.image, row.label, extension=True))
+            if self._execute("SELECT n FROM rows WHERE output = ?", output).fetchone():
+                output = f"{row.output.removesuffix('.png')}-{ident.hex()[:8]}.png"
         self._execute(
             "INSERT INTO rows (ident, number, spec, output, plan, state, final, error)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -193,6 +198,14 @@ class Ledger:
         """Make a row done, once."""
         self.update(n, state="done", error=None, final=0, **values)
         self._execute("UPDATE rows SET completions = completions + 1 WHERE n = ?", n)
+
+    def writes(self, output: str) -> None:
+        """Remember that a file of this name is ours from now on."""
+        self._execute("INSERT OR IGNORE INTO written VALUES (?)", output)
+
+    def wrote(self, output: str) -> bool:
+        found = self._execute("SELECT 1 FROM written WHERE output = ?", output).fetchone()
+        return found is not None
 
     def counts(self) -> dict[str, int]:
         """How many rows of the plan are in each state."""

@@ -10,15 +10,16 @@ import csv
 import glob
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..edits.settings import SETTINGS
 from .errors import InputError
-from .files import slug
+from .names import default_name, safe_name, slug
 from .picture import PICTURES
 
 MAX_LINE = 1 << 20
@@ -49,6 +50,12 @@ class Row:
     settings: dict[str, Any] = field(default_factory=dict)
     problem: str = ""
 
+    @property
+    def label(self) -> str:
+        """The words that name the result."""
+        preset, value = (self.parameters.get(name, "") for name in ("preset", "value"))
+        return self.instruction or f"{preset} {value}"
+
 
 def read_rows(
     manifest: Path, instruction: str | None = None, defaults: Mapping[str, Any] | None = None
@@ -66,9 +73,10 @@ def read_rows(
     if manifest.is_dir():
         if not instruction:
             raise InputError(f"{manifest} is a folder: give the instruction for its pictures")
-        for number, path in enumerate(pictures(manifest), 1):
+        for number, (path, told) in enumerate(pictures(manifest), 1):
             inner = path.relative_to(manifest).parent.as_posix()
-            name = ("" if inner == "." else inner + "/") + default_name(str(path), instruction)
+            name = default_name(str(path), instruction, extension=told)
+            name = name if inner == "." else f"{inner}/{name}"
             yield Row(number, str(path.absolute()), instruction, name, parameters=common)
         return
     for number, record in enumerate(records(manifest), 1):
@@ -81,19 +89,31 @@ def read_rows(
             yield Row(number, problem=str(error))
 
 
-def pictures(folder: Path) -> Iterator[Path]:
-    """Every picture below a folder, without following links to folders."""
+def pictures(folder: Path) -> Iterator[tuple[Path, bool]]:
+    """Every picture below a folder by name, without following links to folders.
+
+    With each goes whether another of its folder differs by the extension alone.
+    """
     try:
         with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    yield from pictures(Path(entry.path))
-                elif Path(entry.name).suffix.lower() in PICTURES and entry.is_file():
-                    yield Path(entry.path)
+            seen = [entry for entry in entries if not entry.name.startswith(".")]
+        files = [
+            Path(entry.path)
+            for entry in seen
+            if Path(entry.name).suffix.lower() in PICTURES and entry.is_file()
+        ]
+        stems = Counter(slug(path.stem) for path in files)
+        for path in sorted(files, key=by_name):
+            yield path, stems[slug(path.stem)] > 1
+        folders = [Path(entry.path) for entry in seen if entry.is_dir(follow_symlinks=False)]
     except OSError as error:
         raise InputError(f"{folder}: {error.strerror}") from None
+    for inner in sorted(folders, key=by_name):
+        yield from pictures(inner)
+
+
+def by_name(path: Path) -> tuple[str, str]:
+    return path.name.casefold(), path.name
 
 
 def records(manifest: Path) -> Iterator[dict[str, Any] | str]:
@@ -194,22 +214,22 @@ def expand(
         raise InputError("the row names no image")
     if bool(words.strip()) == bool(preset):
         raise InputError("the row needs either an instruction or a preset")
-    label = words or f"{preset} {parameters.get('value', '')}"
     named = text(record, "output")
     found = list(matches(image, base))
     if named and len(found) > 1:
         raise InputError(f"output: one name for the {len(found)} files that {image!r} matches")
     for path in found:
-        yield Row(
+        row = Row(
             number,
             path,
             words,
-            safe_name(named) if named else default_name(path, label),
+            safe_name(named) if named else "",
             bool(named),
             located(mask, base) if mask else "",
             parameters,
             settings,
         )
+        yield row if named else replace(row, output=default_name(path, row.label))
 
 
 def text(record: Mapping[str, Any], name: str) -> str:
@@ -256,24 +276,3 @@ def matches(image: str, base: Path) -> Iterable[str]:
     if len(found) == MAX_MATCHES:
         raise InputError(f"image: {MAX_MATCHES} files or more match {image!r}; use a folder")
     return found
-
-
-def default_name(image: str, instruction: str) -> str:
-    """photo.jpg and "make it snow" give photo-make-it-snow.png."""
-    stem = PurePosixPath(image.split("?")[0].replace("\\", "/")).stem
-    return f"{slug(stem, 80)}-{slug(instruction)}.png"
-
-
-def safe_name(name: str) -> str:
-    """An output name as given. Raises InputError if it could leave the output folder."""
-    parts = name.replace("\\", "/").split("/")
-    if any(not p or p.startswith(".") or p != p.strip() or len(p) > 120 for p in parts):
-        raise InputError(
-            f"output: {name[:120]!r} is not a name below the output folder (no .., no leading / or "
-            "dot, at most 120 characters a part)"
-        )
-    if any(c in name for c in ':*?"<>|') or not name.isprintable() or len(name) > 500:
-        raise InputError(f"output: {name[:120]!r} has characters that a file name cannot have")
-    if not name.lower().endswith(".png"):
-        raise InputError(f"output: {name[:120]!r} must end in .png")
-    return "/".join(parts)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from comfy_api.latest import io
 from instruct_pix2pix.headless.client import Client
-from instruct_pix2pix.headless.files import slug
+from instruct_pix2pix.headless.names import slug
 from instruct_pix2pix.headless.server import PrivateServer
 from instruct_pix2pix.headless.workflow import load_prompt, patched
 from PIL import Image

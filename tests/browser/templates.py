@@ -18,7 +18,7 @@ from typing import Any
 
 from instruct_pix2pix.edits.settings import BUILT_IN
 from instruct_pix2pix.headless.client import Client
-from instruct_pix2pix.headless.files import slug
+from instruct_pix2pix.headless.names import slug
 from instruct_pix2pix.headless.server import PrivateServer
 from instruct_pix2pix.headless.workflow import load_prompt, patched
 from PIL import Image, ImageOps

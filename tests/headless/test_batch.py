@@ -221,3 +221,21 @@ def test_a_private_server_that_dies_is_started_again_and_stopped_at_the_end(tmp_
     assert not Path(scratch).exists()
     running = psutil.process_iter(["cmdline"])
     assert not [process for process in running if scratch in (process.info["cmdline"] or ())]
+
+
+def test_a_file_that_is_not_of_this_batch_is_kept(comfyui, work, tmp_path):
+    folder, arguments = work
+    folder.mkdir()
+    mine = folder / "photo-make-it-0.png"
+    mine.write_bytes(b"somebody's own")
+    arguments = [*arguments, "--server", comfyui.url]
+    code, said = finished(ip2p(*arguments))
+    assert code == 1 and "photo-make-it-0.png is there already" in said
+    assert mine.read_bytes() == b"somebody's own"
+    # A lost ledger costs nothing: what is there already is known by its metadata.
+    (folder / "ledger.sqlite").unlink()
+    mine.unlink()
+    made = {path.name: path.stat().st_mtime_ns for path in folder.glob("photo-*.png")}
+    finished(ip2p(*arguments))
+    check_all_done(folder)
+    assert made == {name: (folder / name).stat().st_mtime_ns for name in made} and len(made) == 4

@@ -2,7 +2,7 @@
 
 import pytest
 from instruct_pix2pix.headless.errors import OutputError, ServerMisbehaved
-from instruct_pix2pix.headless.files import PNG_END, PNG_START, slug, write_whole
+from instruct_pix2pix.headless.files import PNG_END, PNG_START, write_whole
 
 PNG = PNG_START + b"anything" + PNG_END
 
@@ -36,12 +36,3 @@ def test_where_nothing_can_be_written_it_is_said(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot write"):
         write(tmp_path / "file" / "a.png", PNG)
-
-
-@pytest.mark.parametrize(
-    "text", ["../../etc", "", "...", "\x00/\\:", "-rf", "caf\u00e9 au lait" * 20]
-)
-def test_a_name_made_of_any_text_is_plain(text):
-    name = slug(text)
-    assert name and len(name) <= 40 and not set(name) - set("abcdefghijklmnopqrstuvwxyz0123456789-")
-    assert not name.startswith("-")

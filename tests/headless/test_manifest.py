@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from instruct_pix2pix.headless.errors import InputError
-from instruct_pix2pix.headless.manifest import MAX_LINE, PARAMETERS, read_rows, safe_name
+from instruct_pix2pix.headless.manifest import MAX_LINE, PARAMETERS, read_rows
 
 RECORDS = [
     {"image": "a.jpg", "instruction": "make it snow", "seed": 7, "text_cfg": 5.5},
@@ -58,6 +58,18 @@ def test_a_folder_keeps_its_folders(tmp_path):
     assert {row.output for row in rows} == {"a-make-it-rain.png", "sub/b-make-it-rain.png"}
 
 
+def test_the_pictures_of_a_folder_come_by_name_and_are_told_apart(tmp_path):
+    for name in ("b.png", "a10.jpg", "\u5199\u771f.jpg", "A.jpg", "a.png", "sub/a.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    rows = list(read_rows(tmp_path, "\u8ba9\u5b83\u4e0b\u96ea"))
+    snow = "\u8ba9\u5b83\u4e0b\u96ea.png"
+    assert [row.output for row in rows] == [
+        *(f"a-jpg-{snow}", f"a-png-{snow}", f"a10-{snow}", f"b-{snow}"),
+        *(f"\u5199\u771f-{snow}", f"sub/a-{snow}"),
+    ]
+
+
 def test_a_pattern_is_a_row_for_each_file(tmp_path):
     for name in "ab":
         (tmp_path / f"{name}.png").touch()
@@ -86,28 +98,6 @@ def test_a_wrong_row_says_why_and_the_next_goes_on(tmp_path, record, words):
     first, second = read_rows(write(tmp_path, "jsonl", [record, good]))
     assert words in first.problem
     assert not second.problem
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("../a.png", "/a.png", "a/../../b.png", "..\\a.png", "\\\\host\\a.png", "c:\\a.png", ""),
-        *("a.exe", ".a.png", "a\n.png", "x" * 121 + ".png", "a//b.png", "./a.png", " a/b.png"),
-    ],
-)
-def test_an_output_cannot_leave_the_folder(name):
-    with pytest.raises(InputError, match="output"):
-        safe_name(name)
-
-
-@given(st.text(max_size=30))
-def test_any_output_name_is_inside_or_refused(name):
-    root = Path("/a/folder/of/results")
-    try:
-        inside = root / safe_name(name)
-    except InputError:
-        return
-    assert root in inside.parents and ".." not in inside.parts
 
 
 @pytest.mark.parametrize(
