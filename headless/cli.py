@@ -43,9 +43,9 @@ from .options import (
 )
 from .picture import PICTURES
 from .progress import View
-from .saved import to_prompt
+from .saved import as_prompt
 from .server import serve as run_serve
-from .workflow import checked, is_saved, load_json, load_prompt, patched, with_image
+from .workflow import checked, is_saved, load_json, patched, with_image
 
 app = typer.Typer(
     help="Edit pictures by instruction on ComfyUI's own queue, with InstructPix2Pix.",
@@ -193,7 +193,8 @@ def run(
     saved_graph = loaded if is_saved(loaded) else None
     changes = pairs(settings)
     if saved_graph is None:
-        patched(checked(loaded, str(workflow)), changes)  # before anything is started
+        loaded = checked(loaded, str(workflow))
+        patched(loaded, changes)  # before anything is started
     uploads = [(title, Path(path)) for title, path in pairs(images).items()]
 
     async def work() -> list[str]:
@@ -201,8 +202,7 @@ def run(
             async with address.client(view) as client:
                 prompt: Prompt = loaded
                 if saved_graph:
-                    await client.ready()
-                    prompt = to_prompt(saved_graph, await client.server.object_info())
+                    prompt = await as_prompt(client, saved_graph)
                 prompt = patched(prompt, changes)
                 for title, path in uploads:
                     prompt = with_image(prompt, title, (await client.upload(path)).annotated)
@@ -232,7 +232,7 @@ measure = app.command()(run_measure)
 @app.command()
 def doctor(
     workflow: Annotated[
-        Path | None, typer.Argument(help="A workflow in the API format to look at too.")
+        Path | None, typer.Argument(help="A workflow to look at too, in either format.")
     ] = None,
     load: Annotated[
         bool, typer.Option("--load", help="Load each checkpoint that lies on another machine.")
@@ -245,12 +245,17 @@ def doctor(
 ) -> None:
     """Say whether ComfyUI, the pack, the checkpoints and a workflow are well; else exit with 1."""
     address = Address(server, header, insecure, ca)
-    findings = list(traps(load_prompt(workflow))) if workflow else []
+    loaded: Any = load_json(workflow) if workflow else None
+    if workflow and not is_saved(loaded):
+        loaded = checked(loaded, str(workflow))
 
     async def work() -> list[Finding]:
         with View(as_json) as view:
             async with address.client(view) as client:
-                return await examine(client, load) + findings
+                findings = await examine(client, load)
+                if is_saved(loaded):
+                    return findings + list(traps(await as_prompt(client, loaded)))
+                return findings + list(traps(loaded or {}))
 
     found = finish(work())
     signs = {True: "ok  ", False: "BAD ", None: "note"}

@@ -36,7 +36,7 @@ def load_json(path: Path) -> Any:
     try:
         if path.stat().st_size > MAX_WORKFLOW:
             raise InputError(f"{path}: a workflow of more than {MAX_WORKFLOW >> 20} MiB")
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
@@ -44,7 +44,13 @@ def load_json(path: Path) -> Any:
 
 
 def checked(value: Any, name: str) -> Prompt:
-    """The value as a prompt. Raises InputError unless it is {id: {class_type, inputs}}."""
+    """The value as a prompt. Raises InputError unless it is {id: {class_type, inputs}}.
+
+    What is posted to /prompt is such a value under "prompt".
+    """
+    if isinstance(value, dict) and isinstance(value.get("prompt"), dict):
+        if "class_type" not in value["prompt"]:
+            value = value["prompt"]
     if not isinstance(value, dict) or not value:
         raise InputError(f"{name} is not a workflow in the API format")
     for key, described in value.items():

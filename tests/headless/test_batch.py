@@ -73,7 +73,7 @@ def test_good_rows_are_done_and_bad_ones_say_why(comfyui, work, tmp_path):
     assert [row["state"] for row in rows[5:]] == ["failed"] * 3
     assert "no such file" in rows[5]["error"]
     assert "not a name below the output folder" in rows[6]["error"]
-    assert "Sampler: " in rows[7]["error"] and "text_cfg" in rows[7]["error"]
+    assert "text_cfg: got -1.0; give 0.0 to 100.0" in rows[7]["error"]
     assert not list(tmp_path.parent.rglob("escaped.png"))
 
     with (folder / "results.csv").open(newline="") as file:
