@@ -11,7 +11,6 @@ from torch import Tensor
 
 from .networks import (
     CLIP_CONFIG,
-    RESOLUTION,
     UNET_LEVELS,
     UNET_RES_BLOCKS,
     VAE_DDCONFIG,
@@ -169,6 +168,7 @@ def text_to_ldm(weights: Weights, used: list[int]) -> Weights:
 
 def export(
     path: Path,
+    resolution: int,
     unet: Weights,
     vae: Weights,
     text: Weights,
@@ -190,8 +190,8 @@ def export(
         for key, value in part.items()
     }
     architecture = {
-        "resolution": RESOLUTION,
-        "vae_ddconfig": VAE_DDCONFIG | {"num_res_blocks": 1},
+        "resolution": resolution,
+        "vae_ddconfig": VAE_DDCONFIG | {"resolution": resolution},
         "clip_config": CLIP_CONFIG,
         "latent_rgb": colors,
     }

@@ -1,51 +1,57 @@
-"""Train ip2p-mini from nothing: `python -m mini.train`, from the repository's root.
+"""Train ip2p-mini: `python -m instruct_pix2pix.mini.train --run FOLDER`.
 
-Stages, each resumed where it stopped: sketch (the first stage's latents), vae (its decoder in
-full), latents, unet (with the text encoder), export. The minutes are those that the committed
-weights took on two CPU cores; on a GPU give fewer.
+Stages: vae (the first stage), latents (every training scene through it), unet (with the text
+encoder), export. Everything is kept in the run's folder, its recipe too: the same command goes on
+where the last one stopped or was killed. With a GPU it runs there.
 """
 
 import argparse
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from .networks import DEVICE
+from .recipe import load_recipe
 from .scenes import VERSION
 from .train_unet import encode_scenes, export_model, train_unet
 from .train_vae import train_vae
-from .training import plot_losses
+from .training import default_device, plot_losses
 
-STAGES = ["sketch", "vae", "latents", "unet", "export"]
+STAGES = ["vae", "latents", "unet", "export"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("stages", nargs="*", default=STAGES)
-    parser.add_argument("--folder", type=Path, default=Path("runs/mini"))
-    parser.add_argument("--sketch-minutes", type=float, default=48)
-    parser.add_argument("--vae-minutes", type=float, default=22.5)
-    parser.add_argument("--unet-minutes", type=float, default=190)
-    parser.add_argument("--output", type=Path, default=Path("mini/ip2p-mini.safetensors"))
+    parser.add_argument("--run", type=Path, default=Path("runs/mini"), help="folder of the run")
+    parser.add_argument("--start", type=Path, help="weights to start from, see `load_start`")
+    parser.add_argument("--resolution", type=int, help="pixels on a side, for a new run")
+    parser.add_argument("--vae-steps", type=int)
+    parser.add_argument("--unet-steps", type=int)
+    parser.add_argument("--output", type=Path, help="default: in the run's folder")
+    parser.add_argument("--device", default=default_device())
     parser.add_argument(
-        "--workers", type=int, default=2, help="processes of one thread each, without a GPU"
+        "--workers", type=int, default=2, help="processes of one thread each, on a CPU"
     )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
-    folder = arguments.folder
-    workers = 1 if DEVICE == "cuda" else arguments.workers
-    if "sketch" in arguments.stages:
-        train_vae(folder, arguments.sketch_minutes, workers, finishing=False)
+    folder, device = arguments.run, arguments.device
+    asked = {name: getattr(arguments, name) for name in ("resolution", "vae_steps", "unet_steps")}
+    recipe = replace(load_recipe(folder), **{k: v for k, v in asked.items() if v is not None})
+    recipe.save(folder)
+    workers = arguments.workers if device == "cpu" else 1
+    start = torch.load(arguments.start, weights_only=True) if arguments.start else {}
     if "vae" in arguments.stages:
-        train_vae(folder, arguments.vae_minutes, workers, finishing=True)
+        train_vae(folder, recipe, workers, device, start.get("vae"))
     if "latents" in arguments.stages:
-        encode_scenes(folder, workers)
+        encode_scenes(folder, recipe, workers, device)
     if "unet" in arguments.stages:
-        train_unet(folder, arguments.unet_minutes, workers)
+        train_unet(folder, recipe, workers, device, start)
     if "export" in arguments.stages:
-        export_model(folder, arguments.output, {"seed": 0, "scenes": VERSION})
+        output = arguments.output or folder / "ip2p-mini.safetensors"
+        export_model(folder, recipe, output, {"scenes": VERSION})
         plot_losses(folder)
 
 

@@ -62,10 +62,18 @@ def reading_loss(text: CLIPTextModel, heads: nn.ModuleList, rows: Tensor, asked:
     return loss
 
 
-def train_text(folder: Path, pairs: Pairs, steps: int = 1200, seed: int = 0) -> Vocabulary:
+def train_text(
+    folder: Path,
+    pairs: Pairs,
+    start: dict[str, Tensor] | None = None,
+    steps: int = 1200,
+    seed: int = 0,
+) -> Vocabulary:
     """Save the vocabulary and the encoder that has learned to read; return the vocabulary.
 
     What an earlier start has saved is kept.
+
+    start  an encoder that can read already, with all of CLIP's tokens: it is taken as it is
     """
     words = folder / "vocabulary.json"
     if words.exists():
@@ -73,6 +81,18 @@ def train_text(folder: Path, pairs: Pairs, steps: int = 1200, seed: int = 0) -> 
     set_seed(seed)
     vocabulary = build_vocabulary(pairs, seed)
     text = new_text_encoder(len(vocabulary))
+    if start is None:
+        teach(text, vocabulary, pairs, steps, seed)
+    else:
+        name = "text_model.embeddings.token_embedding.weight"
+        table = functional.pad(start[name][vocabulary.used], (0, 0, 0, 1))
+        text.load_state_dict(start | {name: table})
+    torch.save(text.state_dict(), folder / "text.pt")
+    words.write_text(json.dumps(vocabulary.used))
+    return vocabulary
+
+
+def teach(text: CLIPTextModel, vocabulary: Vocabulary, pairs: Pairs, steps: int, seed: int) -> None:
     heads = nn.ModuleList(
         nn.Linear(CLIP_CONFIG["hidden_size"], len(values(name)) + 1) for name in ATTRIBUTES
     )
@@ -92,6 +112,3 @@ def train_text(folder: Path, pairs: Pairs, steps: int = 1200, seed: int = 0) -> 
         schedule.step()
         if step % 50 == 0:
             log.info("reading, step %d: loss %.3f", step, loss.item())
-    torch.save(text.state_dict(), folder / "text.pt")
-    words.write_text(json.dumps(vocabulary.used))
-    return vocabulary

@@ -2,29 +2,24 @@
 
 import json
 import logging
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler
-from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from torch.nn import functional
 
 from .data import FIRST_TRAINING_SEED, Pair, Pairs, groups
 from .export import export, text_to_ldm, unet_to_ldm, vae_to_ldm
-from .networks import (
-    DEVICE,
-    LATENT_SCALE,
-    RESOLUTION,
-    build_unet,
-    build_vae,
-)
+from .networks import LATENT_SCALE, build_unet
+from .recipe import Recipe
 from .scenes import render
 from .train_text import new_text_encoder, train_text
-from .train_vae import to_tensor
-from .training import Clock, Run, run_workers, share
+from .train_vae import load_vae, to_tensor
+from .training import Average, Clock, Run, half_precision, run_workers, share
 
 log = logging.getLogger(__name__)
 
@@ -32,49 +27,63 @@ log = logging.getLogger(__name__)
 LATENT_SPREAD = 1 / LATENT_SCALE
 # Of the pairs: no instruction, neither, no source. The paper's.
 DROPOUT = 0.05
-SCENES = {"portrait": 1000, "landscape": 700, "object": 600}
 BATCH = 12
 # The noise level below which whoever is asked nothing may also meet an edit that is half made.
 SETTLED = 2.0
 # Of so many scenes one is drawn again to fit the colors of live previews.
 SHOWN_EVERY = 100
+# Scenes to a file of latents.
+ENCODED_AT_ONCE = 480
 # Cells of the latent: what an edit changes counts as much as all the picture, unless it is less.
 LEAST_AREA = 4
-
-
-def load_vae(folder: Path) -> AutoencoderKL:
-    vae = build_vae()
-    weights = torch.load(folder / "vae.pt", weights_only=True)["parts"]["networks"]
-    vae.load_state_dict({k.removeprefix("vae."): v for k, v in weights.items()})
-    return vae.eval().to(DEVICE, memory_format=torch.channels_last)
 
 
 @torch.no_grad()
 def encode(vae: AutoencoderKL, pixels: np.ndarray) -> Tensor:
     """uint8 [n, h, w, 3] -> the posterior's mode [n, 4, h / 8, w / 8]"""
-    return vae.encode(to_tensor(pixels).to(DEVICE)).latent_dist.mode()
+    return vae.encode(to_tensor(pixels).to(vae.device)).latent_dist.mode().cpu()
 
 
-def encode_scenes(folder: Path, workers: int) -> None:
-    """Render every training scene and keep its latent, brought to SD's spread around zero."""
-    vae = load_vae(folder)
-    scenes = [s for group in groups(SCENES, FIRST_TRAINING_SEED) for s in group]
-    latents = torch.zeros(len(scenes), 4, RESOLUTION // 8, RESOLUTION // 8).share_memory_()
+def encode_scenes(folder: Path, recipe: Recipe, workers: int, device: str) -> None:
+    """Render every training scene and keep its latent, brought to SD's spread around zero.
+
+    What an earlier start has encoded is kept, a file for ENCODED_AT_ONCE scenes.
+    """
+    if (folder / "latents.pt").exists():
+        return
+    vae = load_vae(folder, device)
+    side = recipe.resolution
+    scenes = [s for group in groups(recipe.scenes, FIRST_TRAINING_SEED) for s in group]
+    (folder / "latents").mkdir(exist_ok=True)
+    paths = {
+        start: folder / "latents" / f"{start:06d}.pt"
+        for start in range(0, len(scenes), ENCODED_AT_ONCE)
+    }
 
     def work(rank: int) -> None:
-        for start in range(rank * 32, len(scenes), workers * 32):
-            batch = np.stack([render(scene, RESOLUTION) for scene in scenes[start : start + 32]])
-            latents[start : start + 32] = encode(vae, batch)
+        for start in list(paths)[rank::workers]:
+            if not paths[start].exists():
+                some = scenes[start : start + ENCODED_AT_ONCE]
+                drawn = [
+                    np.stack([render(s, side) for s in some[i : i + 16]])
+                    for i in range(0, len(some), 16)
+                ]
+                fresh = paths[start].with_suffix(".new")
+                torch.save(torch.cat([encode(vae, batch) for batch in drawn]).half(), fresh)
+                fresh.rename(paths[start])
+                log.info("%d of %d scenes encoded", start + len(some), len(scenes))
 
     run_workers(work, workers)
+    latents = torch.cat([torch.load(path, weights_only=True) for path in paths.values()]).float()
     mean = latents.mean((0, 2, 3), keepdim=True)
     scale = LATENT_SPREAD / (latents - mean).std()
     log.info("%d latents, mean %s, scale %.4f", len(latents), mean.flatten().tolist(), scale)
     latents = (latents - mean) * scale
-    shown = np.stack([render(scene, RESOLUTION) for scene in scenes[::SHOWN_EVERY]])
+    shown = np.stack([render(scene, side) for scene in scenes[::SHOWN_EVERY]])
     colors = preview_colors(latents[::SHOWN_EVERY], to_tensor(shown))
     state = {"latents": latents.half(), "mean": mean, "scale": scale, "colors": colors}
-    torch.save(state, folder / "latents.pt")
+    torch.save(state, folder / "latents.new")
+    (folder / "latents.new").rename(folder / "latents.pt")
 
 
 def preview_colors(latents: Tensor, pictures: Tensor) -> Tensor:
@@ -149,7 +158,8 @@ def edit_loss(
     noisy = alpha.sqrt() * LATENT_SCALE * target + (1 - alpha).sqrt() * noise
     context = networks["text"](rows).last_hidden_state
     seen = source * kept[:, None, None, None]
-    predicted = networks["unet"](torch.cat([noisy, seen], 1), step, context).sample
+    with half_precision(target.device.type):
+        predicted = networks["unet"](torch.cat([noisy, seen], 1), step, context).sample.float()
     changed = (LATENT_SCALE * (target - source)).abs().amax(1, keepdim=True) > 0.25
     error = (predicted - noise).square().mean(1, keepdim=True)
     area = changed.sum((1, 2, 3)).clamp(min=LEAST_AREA)
@@ -174,15 +184,12 @@ def without(chances: np.ndarray, pairs: list[Pair]) -> tuple[list[Pair], Tensor,
     return left, torch.from_numpy(kept).float(), torch.from_numpy(asked).float()
 
 
-def export_model(folder: Path, path: Path, recipe: dict[str, object]) -> None:
+def export_model(folder: Path, recipe: Recipe, path: Path, note: dict[str, object]) -> None:
     """Write the averaged weights and the first stage to `path`."""
     used = json.loads((folder / "vocabulary.json").read_text())
     state = torch.load(folder / "unet.pt", weights_only=True, map_location="cpu")
     networks = build_networks(len(used) + 1)
-    networks.load_state_dict(state["parts"]["networks"])
-    average = EMAModel(networks.parameters())
-    average.load_state_dict(state["parts"]["average"])
-    average.copy_to(networks.parameters())
+    networks.load_state_dict(state["parts"]["average"]["weights"])
     latents = torch.load(folder / "latents.pt", weights_only=True)
     # The last that each stage's log says.
     figures = {
@@ -191,69 +198,74 @@ def export_model(folder: Path, path: Path, recipe: dict[str, object]) -> None:
     }
     export(
         path,
+        recipe.resolution,
         unet_to_ldm(networks["unet"].state_dict()),
-        vae_to_ldm(load_vae(folder).cpu().state_dict(), latents["mean"], latents["scale"]),
+        vae_to_ldm(load_vae(folder, "cpu").state_dict(), latents["mean"], latents["scale"]),
         text_to_ldm(networks["text"].state_dict(), used),
-        recipe | {"drawn": SCENES, "batch": BATCH} | figures,
+        asdict(recipe) | {"batch": BATCH} | note | figures,
         latents["colors"].tolist(),
     )
 
 
-def train_unet(folder: Path, minutes: float, workers: int, seed: int = 0) -> None:
-    torch.manual_seed(seed)
-    pairs = Pairs(groups(SCENES, FIRST_TRAINING_SEED))
-    vocabulary = train_text(folder, pairs, seed=seed)
+def train_unet(
+    folder: Path, recipe: Recipe, workers: int, device: str, start: dict[str, Any]
+) -> None:
+    """Learn the edits.
+
+    start  "unet" and "text", weights to begin with; or nothing
+    """
+    torch.manual_seed(recipe.seed)
+    clock = Clock(recipe.unet_steps)
+    pairs = Pairs(groups(recipe.scenes, FIRST_TRAINING_SEED))
+    vocabulary = train_text(folder, pairs, start.get("text"), seed=recipe.seed)
     latents = torch.load(folder / "latents.pt", weights_only=True)["latents"]
     networks = build_networks(len(vocabulary))
     networks["text"].load_state_dict(torch.load(folder / "text.pt", weights_only=True))
-    networks.to(DEVICE)
+    if "unet" in start:
+        networks["unet"].load_state_dict(start["unet"])
+    networks.to(device)
     optimizer = torch.optim.AdamW(
         [
-            {"params": networks["unet"].parameters(), "lr": 8e-4},
-            {"params": networks["text"].parameters(), "lr": 3e-4},
+            {"params": networks["unet"].parameters(), "lr": recipe.unet_rate},
+            {"params": networks["text"].parameters(), "lr": recipe.text_rate},
         ],
         betas=(0.9, 0.99),
         weight_decay=1e-3,
     )
     rates = [group["lr"] for group in optimizer.param_groups]
-    average = EMAModel(networks.parameters(), decay=0.998, use_ema_warmup=True, power=0.75)
-    clock = Clock(minutes * 60)
-    run = Run(
-        folder,
-        "unet",
-        clock,
-        {"networks": networks, "optimizer": optimizer, "average": average},
-    )
+    average = Average(networks)
+    parts = {"networks": networks, "optimizer": optimizer, "average": average}
+    run = Run(folder, "unet", clock, parts)
     share(networks, optimizer)
     noise_levels = DDPMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"
-    ).alphas_cumprod.to(DEVICE)
+    ).alphas_cumprod.to(device)
     log.info("%d tokens, %d latents", len(vocabulary), len(latents))
 
     def work(rank: int) -> None:
-        rng = np.random.default_rng([seed, clock.step, rank])
+        rng = np.random.default_rng([recipe.seed, clock.step, rank])
         torch.manual_seed(int(rng.integers(2**32)))
         losses: list[float] = []
         for _ in run.steps(rank):
             drawn = [pairs.draw(rng) for _ in range(BATCH)]
             batch, kept, asked = without(rng.random(BATCH), drawn)
-            source = latents[[pair.source for pair in batch]].to(DEVICE, torch.float32)
-            target = latents[[pair.target for pair in batch]].to(DEVICE, torch.float32)
-            rows = vocabulary.rows([pair.instruction for pair in batch]).to(DEVICE)
+            source = latents[[pair.source for pair in batch]].to(device, torch.float32)
+            target = latents[[pair.target for pair in batch]].to(device, torch.float32)
+            rows = vocabulary.rows([pair.instruction for pair in batch]).to(device)
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * clock.rate()
             loss = edit_loss(
-                networks, noise_levels, source, target, kept.to(DEVICE), asked.to(DEVICE), rows
+                networks, noise_levels, source, target, kept.to(device), asked.to(device), rows
             )
             loss.backward()
             torch.nn.utils.clip_grad_norm_(networks.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad()
             if rank == 0:
-                average.step(networks.parameters())
+                average.update()
                 losses.append(loss.item())
                 if len(losses) == 50:
-                    run.log(loss=float(np.mean(losses)))
+                    run.log(loss=round(float(np.mean(losses)), 5))
                     losses.clear()
 
     run_workers(work, workers)

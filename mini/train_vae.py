@@ -6,48 +6,92 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from torch import Tensor, nn
+from torch import Tensor
+from torch.func import functional_call
 from torch.nn import functional
 
+from . import media
 from .data import FIRST_TRAINING_SEED, variants
 from .drawing import one, stream
-from .networks import DEVICE, RESOLUTION, VAE_DDCONFIG, build_vae
+from .networks import build_vae
 from .portraits import Portrait
-from .scenes import KINDS, paint, render, sample_scene
-from .training import Clock, Run, run_workers, share
+from .recipe import Recipe
+from .scenes import KINDS, Scene, paint, sample_scene
+from .training import Average, Clock, Run, half_precision, run_workers, share
 
 log = logging.getLogger(__name__)
 
 # Added to the latents in training, in units of their spread: the decoder learns to bear
 # the errors of the UNet, and near latents to mean near pictures.
-LATENT_NOISE = 0.05
-PEAK_RATE = 1.5e-3
+LATENT_NOISE = 0.03
 # What an error counts more in these regions: they are small, and people look at them first.
-ATTENTION = {"face": 2.0, "makeup": 8.0, "eyewear": 1.0}
-# Of the pictures so many are in an art medium: textures are the hardest to keep.
+ATTENTION = {"face": 2, "makeup": 6, "eyewear": 2}
+# Of the pictures so many are in an art medium.
 MEDIA_SHARE = 0.3
+# Pictures to a file of drawings, and of each of the three sorts that are held out.
+DRAWN_AT_ONCE, HELD_OUT = 250, 12
 
 
-def pictures(count: int, first_seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """One rendering of each scene, of all kinds in turn, and what its pixels' errors count.
+def scene_to_keep(seed: int, medium: str | None = None) -> Scene:
+    """One rendering of a seed's scene, of all kinds in turn; MEDIA_SHARE of them in a medium.
 
-    Returns uint8 [count, side, side, 3] and float16 [count, side, side, 1], 1 or more.
+    medium  "drawing", "mosaic" or "media" (any other), in place of the share
     """
-    drawings, weights = [], []
-    for seed in range(first_seed, first_seed + count):
-        rng = stream(seed, "drawing")
-        group = variants(sample_scene(seed, KINDS[seed % len(KINDS)]))
-        painted = [scene for scene in group if scene.medium != "drawing"]
-        group = painted if painted and rng.random() < MEDIA_SHARE else group
-        scene = one(rng, group)
-        drawings.append(render(scene, RESOLUTION))
-        weight = np.ones((RESOLUTION, RESOLUTION, 1), np.float16)
-        if isinstance(scene, Portrait):
-            painting = paint(scene, RESOLUTION, list(ATTENTION))
-            for name, extra in ATTENTION.items():
-                weight[painting.region(name)] += np.float16(extra)
-        weights.append(weight)
-    return np.stack(drawings), np.stack(weights)
+    rng = stream(seed, "drawing")
+    group = variants(sample_scene(seed, KINDS[seed % len(KINDS)]))
+    plain = [scene for scene in group if scene.medium == "drawing"]
+    painted = [scene for scene in group if scene.medium != "drawing"]
+    if medium == "mosaic":
+        return one(rng, [s for s in painted if s.medium == "mosaic"] or painted)
+    if medium is None:
+        medium = "media" if rng.random() < MEDIA_SHARE else "drawing"
+    return one(rng, painted if medium == "media" else plain)
+
+
+def draw(scenes: list[Scene], side: int) -> tuple[np.ndarray, np.ndarray]:
+    """The pictures, uint8 [n, side, side, 3], and what their errors count, uint8 [n, side, side]"""
+    drawn, weights = [], np.ones((len(scenes), side, side), np.uint8)
+    for weight, scene in zip(weights, scenes, strict=True):
+        painting = paint(scene, side, list(ATTENTION) if isinstance(scene, Portrait) else ())
+        drawn.append(media.apply(painting.pixels(), scene.medium))
+        for name in painting.regions:
+            weight[painting.region(name)] += ATTENTION[name]
+    return np.stack(drawn), weights
+
+
+def pictures(folder: Path, recipe: Recipe) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The training pictures and their weights, as `draw` gives them, DRAWN_AT_ONCE to a block.
+
+    They are drawn once and kept in `folder`.
+    """
+    blocks = []
+    for first in range(0, recipe.vae_pictures, DRAWN_AT_ONCE):
+        path = folder / "pictures" / f"{first:06d}.npz"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            seeds = range(FIRST_TRAINING_SEED + first, FIRST_TRAINING_SEED + first + DRAWN_AT_ONCE)
+            drawn, weights = draw([scene_to_keep(seed) for seed in seeds], recipe.resolution)
+            fresh = path.with_suffix(".new.npz")
+            np.savez_compressed(fresh, drawn=drawn, weights=weights)
+            fresh.rename(path)
+            log.info("drew %d pictures", first + DRAWN_AT_ONCE)
+        with np.load(path) as file:
+            blocks.append((file["drawn"], file["weights"]))
+    drawn, weights = zip(*blocks, strict=True)
+    return list(drawn), list(weights)
+
+
+def held_out(side: int) -> dict[str, Tensor]:
+    """Pictures that are never trained on: plain drawings, other media, mosaics."""
+    scenes: dict[str, list[Scene]] = {"plain": [], "media": [], "mosaic": []}
+    for (sort, group), medium in zip(scenes.items(), ("drawing", "media", "mosaic"), strict=True):
+        seed = 0
+        while len(group) < HELD_OUT:
+            scene = scene_to_keep(seed, medium)
+            if (scene.medium == "mosaic") == (sort == "mosaic"):
+                group.append(scene)
+            seed += 1
+    return {sort: to_tensor(draw(group, side)[0]) for sort, group in scenes.items()}
 
 
 def to_tensor(pixels: np.ndarray) -> Tensor:
@@ -74,96 +118,99 @@ def reconstruction_loss(output: Tensor, target: Tensor, weights: Tensor) -> Tens
 
 
 def psnr(a: Tensor, b: Tensor) -> float:
-    """Decibels, over a range of 2."""
-    return float(10 * torch.log10(4 / (a.clamp(-1, 1) - b).square().mean()))
+    """The mean over pictures of the decibels, over a range of 2."""
+    error = (a.clamp(-1, 1) - b).square().mean((1, 2, 3))
+    return float((10 * torch.log10(4 / error)).mean())
 
 
-class Sketch(nn.Module):
-    """Reads a whole picture off the decoder's features at half its size, 2 x 2 pixels from each.
-
-    Only for training: two thirds of the decoder's work is at the full size, and the latents
-    and all levels below it are learned three times as fast without.
-    """
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.head = nn.Sequential(
-            nn.GroupNorm(32, width), nn.SiLU(), nn.Conv2d(width, 12, 3, padding=1)
-        )
-
-    def forward(self, vae: AutoencoderKL, latents: Tensor) -> Tensor:
-        decoder = vae.decoder
-        features = decoder.mid_block(decoder.conv_in(vae.post_quant_conv(latents)))
-        for block in decoder.up_blocks[:-2]:
-            features = block(features)
-        for resnet in decoder.up_blocks[-2].resnets:
-            features = resnet(features, temb=None)
-        return functional.pixel_shuffle(self.head(features), 2)
+def cut(
+    blocks: tuple[list[np.ndarray], list[np.ndarray]],
+    rng: np.random.Generator,
+    side: int,
+    count: int,
+) -> tuple[Tensor, Tensor]:
+    """`count` crops of `side` pixels at random places, half of them mirrored, and their weights."""
+    crops: list[tuple[np.ndarray, np.ndarray]] = []
+    for _ in range(count):
+        block = int(rng.integers(len(blocks[0])))
+        drawn, weights = blocks[0][block], blocks[1][block]
+        i = int(rng.integers(len(drawn)))
+        y, x = rng.integers(0, drawn.shape[1] - side + 1, 2)
+        flip = rng.choice((1, -1))
+        place = slice(y, y + side), slice(x, x + side)
+        crops.append((drawn[i][place][:, ::flip], weights[i][place][:, ::flip]))
+    pixels, counts = (np.stack(part) for part in zip(*crops, strict=True))
+    return to_tensor(pixels), torch.from_numpy(counts)[:, None].float()
 
 
 def train_vae(
-    folder: Path, minutes: float, workers: int, finishing: bool, count: int = 6000, seed: int = 0
+    folder: Path, recipe: Recipe, workers: int, device: str, start: dict[str, Tensor] | None = None
 ) -> None:
-    """Train the encoder and the decoder up to half size, or else, `finishing`, all the decoder.
+    """Train encoder and decoder together: on quarters of pictures, and at last on whole ones.
 
-    The finishing leaves the encoder as it is, so that latents made with it stay good.
+    start  weights to begin with, instead of random ones
     """
-    torch.manual_seed(seed)
-    vae = build_vae().to(DEVICE, memory_format=torch.channels_last)
-    sketch = Sketch(VAE_DDCONFIG["ch"]).to(DEVICE)
-    clock = Clock(minutes * 60)
-    if finishing:
-        first = torch.load(folder / "sketch.pt", weights_only=True)["parts"]["networks"]
-        vae.load_state_dict({k[4:]: v for k, v in first.items() if k.startswith("vae.")})
-        networks = nn.ModuleDict({"vae": vae})
-        vae.encoder.requires_grad_(False)
-        vae.quant_conv.requires_grad_(False)
-    else:
-        networks = nn.ModuleDict({"vae": vae, "sketch": sketch})
-    trained = [weight for weight in networks.parameters() if weight.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=PEAK_RATE, betas=(0.9, 0.99), weight_decay=1e-4)
-    parts = {"networks": networks, "optimizer": optimizer}
-    run = Run(folder, "vae" if finishing else "sketch", clock, parts)
-    share(networks, optimizer)
-    data, attention = pictures(count, FIRST_TRAINING_SEED)
-    held_out = to_tensor(pictures(16, 0)[0]).to(DEVICE)
-    log.info("%d pictures, %d held out", len(data), len(held_out))
+    torch.manual_seed(recipe.seed)
+    vae = build_vae().to(device, memory_format=torch.channels_last)
+    if start is not None:
+        vae.load_state_dict(start)
+    optimizer = torch.optim.AdamW(
+        vae.parameters(), lr=recipe.vae_rate, betas=(0.9, 0.99), weight_decay=1e-4
+    )
+    average = Average(vae, 0.999)
+    clock = Clock(recipe.vae_steps)
+    run = Run(folder, "vae", clock, {"vae": vae, "optimizer": optimizer, "average": average})
+    if clock.done == 1:
+        return
+    share(vae, optimizer)
+    blocks = pictures(folder, recipe)
+    seen = {sort: batch.to(device) for sort, batch in held_out(recipe.resolution).items()}
 
-    def decode(latents: Tensor) -> Tensor:
-        return vae.decode(latents).sample if finishing else sketch(vae, latents)
+    def measure() -> dict[str, float]:
+        figures = {}
+        with torch.no_grad(), half_precision(device):
+            for sort, batch in seen.items():
+                whole = functional_call(vae, average.weights, (batch,)).sample
+                figures[sort] = round(psnr(whole.float(), batch), 3)
+        return figures
 
     def work(rank: int) -> None:
-        rng = np.random.default_rng([seed, clock.step, rank])
+        rng = np.random.default_rng([recipe.seed, clock.step, rank])
         torch.manual_seed(int(rng.integers(2**32)))
-        for turn, _ in enumerate(run.steps(rank)):
-            crops = clock.done < 0.6
-            side = RESOLUTION // 2 if crops else RESOLUTION
-            places = [
-                (i, *rng.integers(0, RESOLUTION - side + 1, 2), rng.choice((1, -1)))
-                for i in rng.integers(len(data), size=8 if crops else 2)
-            ]
-            cut = [
-                np.stack([a[i, y : y + side, x : x + side][:, ::flip] for i, y, x, flip in places])
-                for a in (data, attention)
-            ]
-            target = to_tensor(cut[0]).to(DEVICE)
-            weights = torch.from_numpy(cut[1]).permute(0, 3, 1, 2).float().to(DEVICE)
+        losses: list[float] = []
+        if rank == 0 and clock.step == 0:
+            run.log(loss=float("nan"), **measure())
+        for _ in run.steps(rank):
+            # A whole picture at a time where the rate falls: its norms see what inference shows.
+            whole = clock.done > 0.7
+            side, count = (recipe.resolution, 1) if whole else (recipe.resolution // 2, 4)
+            target, weights = (part.to(device) for part in cut(blocks, rng, side, count))
             for group in optimizer.param_groups:
-                group["lr"] = PEAK_RATE * clock.rate()
-            with torch.autocast(DEVICE, torch.bfloat16):
+                group["lr"] = recipe.vae_rate * clock.rate()
+            with half_precision(device):
                 latents = vae.encode(target).latent_dist.mode()
                 spread = latents.detach().float().std()
                 latents = latents + LATENT_NOISE * spread * torch.randn_like(latents)
-                output = decode(latents)
+                output = vae.decode(latents).sample
             loss = reconstruction_loss(output.float(), target, weights)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(trained, 1.0)
+            torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad()
-            if rank == 0 and turn % 100 == 99:
-                with torch.no_grad(), torch.autocast(DEVICE, torch.bfloat16):
-                    whole = decode(vae.encode(held_out).latent_dist.mode())
-                run.log(loss=loss.item(), psnr=psnr(whole.float(), held_out))
+            if rank == 0:
+                average.update()
+                losses.append(loss.item())
+                if len(losses) == 200:
+                    run.log(loss=round(float(np.mean(losses)), 5), **measure())
+                    losses.clear()
 
     run_workers(work, workers)
     run.save()
+
+
+def load_vae(folder: Path, device: str) -> AutoencoderKL:
+    """The trained first stage, with the running mean of its weights."""
+    state = torch.load(folder / "vae.pt", weights_only=True, map_location="cpu")
+    vae = build_vae()
+    vae.load_state_dict(state["parts"]["average"]["weights"])
+    return vae.eval().to(device, memory_format=torch.channels_last)

@@ -1,5 +1,6 @@
-"""What every training stage needs: a time budget, checkpoints that resume, a log, two cores."""
+"""What every training stage needs: a schedule, states that resume, a log, two cores."""
 
+import contextlib
 import json
 import math
 import os
@@ -11,14 +12,29 @@ import matplotlib.pyplot as plt
 import torch
 from torch import nn
 
-SAVE_EVERY = 120.0
+# Seconds between two saved states.
+SAVE_EVERY = 240.0
+# The learning rate rises over the first steps, stays, and falls over the last share of them
+# (Hu et al. 2024): until then a run can be made longer without having been wrong.
+WARMUP, COOLDOWN = 200, 0.3
+
+
+def default_device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def half_precision(device: str) -> contextlib.AbstractContextManager[None]:
+    """Autocast to bfloat16 where the device computes in it."""
+    # torch.cpu names no public function for it.
+    able = device != "cpu" or torch.cpu._is_avx512_bf16_supported()
+    return torch.autocast(device, torch.bfloat16, enabled=able)
 
 
 class Clock:
-    """Steps and seconds of training against a budget, shared by all workers."""
+    """The steps of all workers against how many there are to be, and worker 0's seconds of CPU."""
 
-    def __init__(self, budget: float, warmup: float = 0.02):
-        self.budget, self.warmup = budget, warmup
+    def __init__(self, steps: int):
+        self.steps = steps
         self.shared = torch.zeros(2, dtype=torch.float64).share_memory_()
 
     @property
@@ -31,14 +47,14 @@ class Clock:
 
     @property
     def done(self) -> float:
-        """The share of the budget that is spent, 0 to 1."""
-        return min(self.spent / self.budget, 1.0)
+        """The share of the steps that are done, 0 to 1."""
+        return min(self.step / self.steps, 1.0)
 
     def rate(self) -> float:
-        """The learning rate's factor: up to 1 over the warm-up, then a cosine down to 0."""
-        if self.done < self.warmup:
-            return (self.done + 0.05 * self.warmup) / (1.05 * self.warmup)
-        return 0.5 + 0.5 * math.cos(math.pi * (self.done - self.warmup) / (1 - self.warmup))
+        """The learning rate's factor: up to 1 over the warm-up, down to 0 over the cool-down."""
+        rising = (self.step + 1) / WARMUP
+        falling = 0.5 - 0.5 * math.cos(math.pi * min((1 - self.done) / COOLDOWN, 1.0))
+        return min(rising, falling)
 
 
 class Run:
@@ -68,17 +84,46 @@ class Run:
             file.write(json.dumps(row) + "\n")
 
     def steps(self, rank: int) -> Iterator[int]:
-        """Yield the step until the budget is spent; worker 0 keeps the time and saves."""
-        saved = self.clock.spent
-        while self.clock.done < 1:
-            start = time.monotonic()
+        """Yield the step until all are done; worker 0 keeps the time and saves.
+
+        The other workers stop when the process that started them has been killed.
+        """
+        saved, parent = time.monotonic(), os.getppid()
+        while self.clock.done < 1 and (rank == 0 or os.getppid() == parent):
+            start = time.process_time()
             yield self.clock.step
             self.clock.shared[0] += 1
             if rank == 0:
-                self.clock.shared[1] += time.monotonic() - start
-                if self.clock.spent - saved > SAVE_EVERY:
+                self.clock.shared[1] += time.process_time() - start
+                if time.monotonic() - saved > SAVE_EVERY:
                     self.save()
-                    saved = self.clock.spent
+                    saved = time.monotonic()
+
+
+class Average:
+    """The running mean of weights (Polyak and Juditsky 1992): steadier than the last step's.
+
+    Its decay rises with the steps up to `decay`, so that the first steps are soon forgotten.
+    """
+
+    def __init__(self, networks: nn.Module, decay: float = 0.998):
+        self.networks, self.decay, self.steps = networks, decay, 0
+        self.weights = {k: v.detach().clone() for k, v in networks.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self) -> None:
+        self.steps += 1
+        keep = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        for name, value in self.networks.state_dict().items():
+            self.weights[name].lerp_(value.to(self.weights[name]), 1 - keep)
+
+    def state_dict(self) -> dict:
+        return {"steps": self.steps, "weights": self.weights}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.steps = state["steps"]
+        for name, value in state["weights"].items():
+            self.weights[name].copy_(value)
 
 
 def share(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -104,15 +149,17 @@ def run_workers(work: Callable[[int], None], workers: int) -> None:
     """Run `work(rank)` in so many processes, which train the same shared weights without locks.
 
     Hogwild (Niu et al. 2011): on a machine whose cores are shared with others, two workers of
-    one thread each lose nothing to waiting for each other.
+    one thread each lose nothing to waiting for each other. They end with worker 0.
     """
     context = torch.multiprocessing.get_context("fork")
-    others = [context.Process(target=work, args=(rank,)) for rank in range(1, workers)]
+    others = [context.Process(target=work, args=(rank,), daemon=True) for rank in range(1, workers)]
     for other in others:
         other.start()
     work(0)
     for other in others:
         other.join()
+        if other.exitcode:
+            raise RuntimeError(f"a worker ended with exit code {other.exitcode}: see its error")
 
 
 def plot_losses(folder: Path) -> None:
