@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .applications import APPLICATIONS
 from .drawing import one, stream
 from .instructions import EDITED, FAMILY_OF, family_of, instruct, is_edit, single_targets
 from .scenes import KINDS, Scene, sample_scene
@@ -12,34 +13,10 @@ from .scenes import KINDS, Scene, sample_scene
 FIRST_TRAINING_SEED = 100_000
 
 # How often each kind of edit is drawn; those with the most to learn most often.
-SHARES = {
-    "hair color": 0.06,
-    "hairstyle": 0.09,
-    "clothes": 0.12,
-    "glasses": 0.04,
-    "hat": 0.05,
-    "beard": 0.05,
-    "make-up": 0.08,
-    "background": 0.04,
-    "weather": 0.07,
-    "season": 0.04,
-    "time of day": 0.04,
-    "material": 0.06,
-    "add or remove": 0.13,
-    "art medium": 0.08,
-    "none": 0.05,
-}
+SHARES = {application.name: application.share for application in APPLICATIONS} | {"none": 0.05}
 # Of all edits, those that ask for two changes at once: half of them between any two of a group,
 # half from the scene itself, which alone may be of plain material or before a plain wall.
 TWO_EDITS = 0.3
-# Renderings of each family in a group, besides the scene itself.
-VARIANTS = {"hair color": 2, "hairstyle": 2, "clothes": 3, "weather": 3, "material": 3} | {
-    "make-up": 2,
-    "season": 2,
-    "time of day": 2,
-    "art medium": 2,
-    "background": 2,
-}
 # Group, source, target: a pair within a group.
 Link = tuple[int, int, int]
 # Renderings in a group that two edits lead to.
@@ -52,10 +29,10 @@ def variants(scene: Scene) -> list[Scene]:
     Of each family of edits that the scene can have one or more, in all a dozen, and DOUBLES more.
     """
     group = [scene]
-    for family, names in EDITED.items():
-        rng = stream(scene.seed, f"variants {family}")
-        reached = single_targets(scene, names)
-        for index in rng.permutation(len(reached))[: VARIANTS.get(family, 1)]:
+    for application in APPLICATIONS:
+        rng = stream(scene.seed, f"variants {application.name}")
+        reached = single_targets(scene, EDITED[application.name])
+        for index in rng.permutation(len(reached))[: application.variants]:
             group.append(reached[int(index)])
     return group + doubles(scene)
 

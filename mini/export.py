@@ -1,95 +1,34 @@
-"""The trained networks -> one .safetensors with the keys of an SD 1.x checkpoint."""
+"""A finished run -> one .safetensors with the keys of an SD 1.x checkpoint.
 
+`python -m instruct_pix2pix.mini.export --run FOLDER`, with ComfyUI on the path.
+"""
+
+import argparse
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import comfy.diffusers_convert
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .networks import (
-    CLIP_CONFIG,
-    UNET_LEVELS,
-    UNET_RES_BLOCKS,
-    VAE_DDCONFIG,
-)
+from ..checkpoints.layouts import unet_from_diffusers
+from .networks import CLIP_CONFIG, VAE_DDCONFIG
+from .recipe import Recipe, load_recipe
+from .scenes import VERSION
+from .train_unet import BATCH, build_networks
+from .train_vae import load_vae
+from .training import plot_losses
 
 Weights = dict[str, Tensor]
 
-RESNET_NAMES = {
-    "norm1": "in_layers.0",
-    "conv1": "in_layers.2",
-    "time_emb_proj": "emb_layers.1",
-    "norm2": "out_layers.0",
-    "conv2": "out_layers.3",
-    "conv_shortcut": "skip_connection",
-}
-ATTENTION_NAMES = {
-    "group_norm": "norm",
-    "to_q": "q",
-    "to_k": "k",
-    "to_v": "v",
-    "to_out.0": "proj_out",
-}
-
-
-def take(
-    weights: Weights, prefix: str, target: str, names: dict[str, str] | None = None
-) -> Weights:
-    """The weights under `prefix`, moved under `target`, with the parts in `names` renamed."""
-    taken = {}
-    for key, value in weights.items():
-        if not key.startswith(f"{prefix}."):
-            continue
-        part, _, kind = key.removeprefix(f"{prefix}.").rpartition(".")
-        part = (names or {}).get(part, part)
-        taken[".".join(filter(None, (target, part, kind)))] = value
-    return taken
-
 
 def unet_to_ldm(weights: Weights) -> Weights:
-    """diffusers' names -> LDM's, for the levels of UNET_LEVELS."""
-    ldm: Weights = {}
-
-    def block(source: str, index: int, target: str, attention: bool) -> None:
-        ldm.update(take(weights, f"{source}.resnets.{index}", f"{target}.0", RESNET_NAMES))
-        if attention:
-            ldm.update(take(weights, f"{source}.attentions.{index}", f"{target}.1"))
-
-    for source, target in (
-        ("time_embedding.linear_1", "time_embed.0"),
-        ("time_embedding.linear_2", "time_embed.2"),
-        ("conv_in", "input_blocks.0.0"),
-        ("conv_norm_out", "out.0"),
-        ("conv_out", "out.2"),
-    ):
-        ldm.update(take(weights, source, target))
-
-    place, last = 1, len(UNET_LEVELS) - 1
-    for level, (_, attention) in enumerate(UNET_LEVELS):
-        source = f"down_blocks.{level}"
-        for index in range(UNET_RES_BLOCKS):
-            block(source, index, f"input_blocks.{place}", attention)
-            place += 1
-        if level != last:
-            ldm.update(take(weights, f"{source}.downsamplers.0.conv", f"input_blocks.{place}.0.op"))
-            place += 1
-
-    block("mid_block", 0, "middle_block", True)
-    ldm.update(take(weights, "mid_block.resnets.1", "middle_block.2", RESNET_NAMES))
-
-    place = 0
-    for level, (_, attention) in enumerate(reversed(UNET_LEVELS)):
-        source = f"up_blocks.{level}"
-        for index in range(UNET_RES_BLOCKS + 1):
-            block(source, index, f"output_blocks.{place}", attention)
-            place += 1
-        if level != last:
-            target = f"output_blocks.{place - 1}.{2 if attention else 1}.conv"
-            ldm.update(take(weights, f"{source}.upsamplers.0.conv", target))
-    return ldm
+    """diffusers' names -> LDM's."""
+    return dict(unet_from_diffusers(weights))
 
 
 def vae_to_ldm(weights: Weights, mean: Tensor, scale: Tensor) -> Weights:
@@ -98,33 +37,10 @@ def vae_to_ldm(weights: Weights, mean: Tensor, scale: Tensor) -> Weights:
     mean   [1, 4, 1, 1] of the latents that the networks give as they are
     scale  a number
     """
-    ldm: Weights = {}
-    shortcut = {"conv_shortcut": "nin_shortcut"}
-    levels = len(VAE_DDCONFIG["ch_mult"])
-    for side, blocks, extra in (("encoder", "down", 0), ("decoder", "up", 1)):
-        for name in ("conv_in", "conv_out"):
-            ldm.update(take(weights, f"{side}.{name}", f"{side}.{name}"))
-        ldm.update(take(weights, f"{side}.conv_norm_out", f"{side}.norm_out"))
-        for index in range(2):
-            source = f"{side}.mid_block.resnets.{index}"
-            ldm.update(take(weights, source, f"{side}.mid.block_{index + 1}", shortcut))
-        source = f"{side}.mid_block.attentions.0"
-        for key, value in take(weights, source, f"{side}.mid.attn_1", ATTENTION_NAMES).items():
-            # LDM's attention is made of 1 x 1 convolutions.
-            ldm[key] = value[:, :, None, None] if value.ndim == 2 else value
-        for level in range(levels):
-            source = f"{side}.{blocks}_blocks.{level}"
-            target = f"{side}.{blocks}.{level if side == 'encoder' else levels - 1 - level}"
-            for index in range(VAE_DDCONFIG["num_res_blocks"] + extra):
-                names = f"{source}.resnets.{index}", f"{target}.block.{index}"
-                ldm.update(take(weights, *names, shortcut))
-            change = "downsample" if side == "encoder" else "upsample"
-            ldm.update(take(weights, f"{source}.{change}rs.0.conv", f"{target}.{change}.conv"))
-
-    for level in range(levels):
-        ldm.update(idle_block(f"encoder.down.{level}.block.0", VAE_DDCONFIG["ch"]))
-        ldm.update(idle_block(f"decoder.up.{level}.block.1", VAE_DDCONFIG["ch"]))
-
+    ldm: Weights = dict(comfy.diffusers_convert.convert_vae_state_dict(dict(weights)))
+    # At the full size the format has one block more on either side than is trained.
+    ldm |= idle_block("encoder.down.0.block.0", VAE_DDCONFIG["ch"])
+    ldm |= idle_block("decoder.up.0.block.1", VAE_DDCONFIG["ch"])
     shift = mean.flatten()
     ldm["quant_conv.weight"] = weights["quant_conv.weight"].clone()
     ldm["quant_conv.bias"] = weights["quant_conv.bias"].clone()
@@ -140,11 +56,7 @@ def vae_to_ldm(weights: Weights, mean: Tensor, scale: Tensor) -> Weights:
 
 
 def idle_block(name: str, width: int) -> Weights:
-    """A residual block that adds nothing to its input.
-
-    The trained first stage has none at its full sizes, for speed; loaders tell the number of
-    levels and their widths by the encoder's first blocks.
-    """
+    """A residual block that adds nothing to its input."""
     block: Weights = {}
     for index in (1, 2):
         block[f"{name}.norm{index}.weight"] = torch.ones(width)
@@ -203,3 +115,40 @@ def export(
     save_file(tensors, fresh, metadata)
     fresh.chmod(0o644)  # safetensors writes for the owner alone
     os.replace(fresh, path)
+
+
+def export_run(folder: Path, recipe: Recipe, path: Path) -> None:
+    """Write the running means of a run's weights to `path`, as far as the run has come."""
+    used = json.loads((folder / "vocabulary.json").read_text())
+    state = torch.load(folder / "unet.pt", weights_only=True, map_location="cpu")
+    networks = build_networks(len(used) + 1)
+    networks.load_state_dict(state["parts"]["average"]["weights"])
+    latents = torch.load(folder / "latents.pt", weights_only=True)
+    # The last that each stage's log says.
+    figures = {
+        log_path.stem: json.loads(log_path.read_text().splitlines()[-1])
+        for log_path in sorted(folder.glob("*.jsonl"))
+    }
+    export(
+        path,
+        recipe.resolution,
+        unet_to_ldm(networks["unet"].state_dict()),
+        vae_to_ldm(load_vae(folder, "cpu").state_dict(), latents["mean"], latents["scale"]),
+        text_to_ldm(networks["text"].state_dict(), used),
+        asdict(recipe) | {"batch": BATCH, "drawings": VERSION} | figures,
+        latents["colors"].tolist(),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path, default=Path("runs/mini"), help="folder of the run")
+    parser.add_argument("--output", type=Path, help="default: in the run's folder")
+    arguments = parser.parse_args()
+    folder = arguments.run
+    export_run(folder, load_recipe(folder), arguments.output or folder / "ip2p-mini.safetensors")
+    plot_losses(folder)
+
+
+if __name__ == "__main__":
+    main()

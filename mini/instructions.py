@@ -2,122 +2,46 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from .applications import APPLICATIONS, attributes_of
+from .applications.application import Attribute, Wordings
 from .drawing import one
-from .landscapes import Landscape
-from .objects import Object
 from .portraits import Portrait
-from .scenes import Scene, attributes, is_natural, kind_of, vary
-from .wordings import (
-    ADD,
-    BACKGROUND,
-    BALD,
-    BEARD,
-    CLOTHES,
-    EYE_SHADOW,
-    HAIR_COLOR,
-    HAIR_STYLE,
-    LIPS,
-    MATERIAL,
-    MEDIUM,
-    NOTHING,
-    PUT_ON,
-    RECOLOR,
-    REMOVE,
-    SEASON,
-    SHAVE,
-    TAKE_OFF,
-    TIME,
-    WEATHER,
-    WEATHER_VERBS,
-    Wordings,
-)
+from .scenes import KINDS, Scene, attributes, is_natural, kind_of, vary
 
 # The attributes that each family of edits changes, one of them or, of clothes, both.
 EDITED: dict[str, tuple[str, ...]] = {
-    "hair color": ("hair_color",),
-    "hairstyle": ("hair_style",),
-    "clothes": ("garment", "garment_color"),
-    "glasses": ("eyewear",),
-    "hat": ("hat",),
-    "beard": ("beard",),
-    "make-up": ("lips", "eye_shadow"),
-    "background": ("background",),
-    "weather": ("weather",),
-    "season": ("season",),
-    "time of day": ("time",),
-    "material": ("material",),
-    "add or remove": ("thing",),
-    "art medium": ("medium",),
+    application.name: tuple(dict.fromkeys(a.name for a in application.attributes))
+    for application in APPLICATIONS
 }
 FAMILY_OF = {name: family for family, names in EDITED.items() for name in names}
 FAMILIES = (*EDITED, "two edits", "none")
 
-# No edit leads to these: the colors that would come back cannot be known from the picture.
-NO_TARGETS = {("background", "studio"), ("material", "plain"), ("medium", "drawing")}
-
-NOUNS: dict[str, dict[str, tuple[str, ...]]] = {
-    "hair_style": {
-        "short": ("short hair", "a short haircut"),
-        "bob": ("a bob", "a bob haircut"),
-        "long": ("long hair", "long straight hair"),
-        "curly": ("curly hair", "curls"),
-        "bun": ("a bun", "a hair bun"),
-        "ponytail": ("a ponytail",),
-        "bald": ("a bald head",),
-    },
-    "garment": {
-        "t-shirt": ("t-shirt", "shirt", "tee"),
-        "sweater": ("striped sweater", "sweater", "jumper"),
-        "suit": ("suit and tie", "suit"),
-        "dress": ("dress", "summer dress"),
-        "hoodie": ("hoodie", "hooded sweatshirt"),
-        "leather jacket": ("leather jacket", "biker jacket"),
-        "raincoat": ("raincoat", "rain jacket"),
-    },
-    "eyewear": {
-        "glasses": ("glasses", "spectacles", "eyeglasses"),
-        "sunglasses": ("sunglasses", "shades", "dark glasses"),
-    },
-    "hat": {
-        "hat": ("a hat", "a straw hat", "a sun hat"),
-        "beanie": ("a beanie", "a woolly hat", "a knitted cap"),
-    },
-    "beard": {"beard": ("a beard", "a full beard"), "mustache": ("a mustache", "a moustache")},
-    "background": {
-        "beach": ("a beach", "the beach", "a sandy beach"),
-        "forest": ("a forest", "the woods"),
-        "city": ("a city at night", "a city", "a skyline at night"),
-        "mountains": ("mountains", "the mountains"),
-        "library": ("a library", "bookshelves"),
-    },
-    "season": {"autumn": ("autumn", "fall"), "winter": ("winter", "wintertime")},
-    "time": {
-        "noon": ("noon", "daytime", "midday"),
-        "sunset": ("sunset", "dusk"),
-        "night": ("night", "nighttime", "midnight"),
-    },
-    "material": {
-        "wood": ("wood", "carved wood"),
-        "marble": ("marble", "white marble"),
-        "bronze": ("bronze",),
-        "glass": ("glass", "clear glass"),
-        "gold": ("gold", "solid gold"),
-    },
-    "medium": {
-        "pencil sketch": ("a pencil sketch", "a pencil drawing"),
-        "watercolor": ("a watercolor painting", "a watercolor"),
-        "oil painting": ("an oil painting",),
-        "mosaic": ("a mosaic",),
-        "black and white": ("a black and white picture", "black and white"),
-        "comic": ("a comic", "a comic book"),
-    },
+# By the kind of a scene and the attribute's name.
+ATTRIBUTES: dict[tuple[str, str], Attribute] = {
+    (kind, attribute.name): attribute
+    for kind in KINDS
+    for attribute in (*attributes_of(kind), *attributes_of(""))
 }
-ANY_GARMENT = ("clothes", "outfit")
-PEOPLE = (("her", "her", "she"), ("his", "him", "he"), ("the", "them", "they"))
+NOTHING = Wordings(
+    (
+        "do nothing",
+        "change nothing",
+        "no change",
+        "keep it as it is",
+        "keep everything the same",
+        "leave it as it is",
+        "leave the picture alone",
+        "the same picture",
+        "don't change anything",
+        "nothing",
+        "stay the same",
+        "do not edit the picture",
+    ),
+    ("leave everything the same", "do not change the picture"),
+)
 
 # Whoever types makes a mistake in so many of the instructions.
 TYPOS = 0.05
@@ -133,15 +57,6 @@ class Edit:
     target: Scene
 
 
-def noun(rng: np.random.Generator, attribute: str, value: str) -> str:
-    return one(rng, NOUNS.get(attribute, {}).get(value, (value,)))
-
-
-def bare(text: str) -> str:
-    """A noun without its article."""
-    return re.sub(r"^(an?|the) ", "", text)
-
-
 def changes(source: Scene, target: Scene) -> tuple[str, ...]:
     """The attributes in which two scenes of a kind differ."""
     return tuple(n for n in attributes(source) if getattr(source, n) != getattr(target, n))
@@ -152,7 +67,8 @@ def is_edit(source: Scene, target: Scene) -> bool:
     changed = changes(source, target)
     if getattr(source, "hair_style", "") == "bald" or getattr(source, "medium", "") != "drawing":
         return False
-    if any((name, getattr(target, name)) in NO_TARGETS for name in changed):
+    edited = [ATTRIBUTES.get((kind_of(source), name)) for name in changed]
+    if any(a and a.one_way and getattr(target, a.name) == a.values[0] for a in edited):
         return False
     if "hair_color" in changed and getattr(target, "hair_style", "") == "bald":
         return False
@@ -174,72 +90,6 @@ def family_of(source: Scene, target: Scene) -> str | None:
     return FAMILY_OF[changed[0]] if changed else "none"
 
 
-def thing_words(scene: Scene, rng: np.random.Generator) -> tuple[str, str, str]:
-    """What the scene has that could be taken away, where it is put and where it is taken from."""
-    if isinstance(scene, Landscape):
-        name = "fireworks" if scene.thing == "fireworks" else "a rainbow"
-        return name, one(rng, ("to the sky", "in the sky")), "from the sky"
-    if not isinstance(scene, Object):
-        raise ValueError(f"a {kind_of(scene)} has no things to add")
-    if scene.subject == "vase":
-        return one(rng, ("flowers", "a bunch of flowers")), "in the vase", "from the vase"
-    if scene.subject == "car":
-        return one(rng, ("luggage", "suitcases")), "on the car", "from the car"
-    place = f"the {scene.subject}"
-    return one(rng, ("a party hat", "a hat")), f"on {place}", f"from {place}"
-
-
-def phrase(source: Any, target: Any, name: str, rng: np.random.Generator, held_out: bool) -> str:
-    """One wording of the change of one attribute; of clothes, of the garment and its color.
-
-    source, target  scenes of the kind that has the attribute
-    """
-    old, new = getattr(source, name), getattr(target, name)
-    words = {"old": noun(rng, name, old), "new": noun(rng, name, new)}
-    words["whose"], words["them"], words["they"] = one(rng, PEOPLE)
-    wordings: Wordings
-    if name == "hair_color":
-        wordings = HAIR_COLOR
-    elif name == "hair_style":
-        wordings = BALD if new == "bald" else HAIR_STYLE
-    elif name == "garment":
-        wordings = CLOTHES
-        color = target.garment_color
-        if color != source.garment_color:
-            words["new"] = f"{color} {words['new']}"
-    elif name == "garment_color":
-        wordings = RECOLOR
-        garment = source.garment
-        words |= {"new": new, "old": one(rng, NOUNS["garment"][garment] + ANY_GARMENT)}
-    elif name in ("eyewear", "hat"):
-        wordings = TAKE_OFF if new == "none" else PUT_ON
-    elif name == "beard":
-        wordings = SHAVE if new == "none" else BEARD
-    elif name == "lips":
-        wordings = TAKE_OFF if new == "natural" else LIPS
-        words["old"] = one(rng, ("lipstick", f"{old} lipstick"))
-    elif name == "eye_shadow":
-        wordings = TAKE_OFF if new == "none" else EYE_SHADOW
-        words["old"] = one(rng, ("eye shadow", f"{old} eye shadow"))
-    elif name == "weather":
-        wordings = WEATHER_VERBS[new] if rng.random() < 0.3 else WEATHER
-    elif name == "material":
-        wordings = MATERIAL
-        words["it"] = one(rng, ("it", f"the {source.subject}"))
-    elif name == "thing":
-        wordings = REMOVE if new == "none" else ADD
-        words["new"], words["place"], words["from_place"] = thing_words(
-            source if new == "none" else target, rng
-        )
-        words["old"] = words["new"]
-    else:
-        plain = {"background": BACKGROUND, "season": SEASON, "time": TIME, "medium": MEDIUM}
-        wordings = plain[name]
-    words["old"] = bare(words["old"])
-    options = wordings.held_out if held_out else wordings.trained
-    return one(rng, options).format(**words)
-
-
 def instruct(source: Scene, target: Scene, rng: np.random.Generator, held_out: bool = False) -> str:
     """One wording, chosen by `rng`, of the edit that leads from `source` to `target`.
 
@@ -250,7 +100,8 @@ def instruct(source: Scene, target: Scene, rng: np.random.Generator, held_out: b
         changed.remove("garment_color")
     rng.shuffle(changed)
     options = NOTHING.held_out if held_out else NOTHING.trained
-    phrases = [phrase(source, target, name, rng, held_out) for name in changed]
+    kind = kind_of(source)
+    phrases = [ATTRIBUTES[kind, name].phrase(source, target, rng, held_out) for name in changed]
     text = " and ".join(phrases) or one(rng, options)
     if not held_out and rng.random() < TYPOS:
         text = mistyped(text, rng)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .applications import attributes_of
 from .drawing import Color, Painting, Point, blend, darker, lighter, one, stream
-from .skies import WEATHERS, landmark_x, paint_air, paint_sky, seen, sky_colors
+from .skies import landmark_x, paint_air, paint_sky, seen, sky_colors
 
 # The meadows of each season, and the crowns of its trees.
 MEADOWS: dict[str, tuple[Color, ...]] = {
@@ -49,11 +50,8 @@ class Landscape:
 
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
-    "weather": tuple(WEATHERS),
-    "season": tuple(MEADOWS),
-    "time": ("noon", "sunset", "night"),
+    **{attribute.name: attribute.values for attribute in attributes_of("landscape")},
     "landmark": ("house", "lake", "road"),
-    "thing": ("none", "rainbow", "fireworks"),
 }
 
 

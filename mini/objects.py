@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .applications import attributes_of
 from .drawing import Color, Painting, Point, darker, lighter, one, smooth, stream
 from .materials import (
     INK,
-    MATERIALS,
     SURFACES,
     WHITE,
     Figure,
@@ -21,8 +21,7 @@ from .materials import (
 SUBJECTS = ("vase", "cat", "bust", "car")
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "subject": SUBJECTS,
-    "material": MATERIALS,
-    "thing": ("none", "extra"),
+    **{attribute.name: attribute.values for attribute in attributes_of("object")},
     "surface": tuple(SURFACES),
 }
 REGIONS = ("object", "thing", "background")

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .backdrops import BACKGROUNDS, paint_backdrop
+from .applications import attributes_of
+from .backdrops import paint_backdrop
 from .drawing import Painting
-from .garments import GARMENT_COLORS, GARMENTS, paint_garment, paint_hood
-from .hair import HAIR_COLORS, HAIR_STYLES, HATS, Hair, paint_hat
+from .garments import paint_garment, paint_hood
+from .hair import Hair, paint_hat
 from .heads import (
-    EYE_SHADOWS,
-    LIPS,
     SKINS,
     paint_beard,
     paint_eyes,
@@ -53,30 +52,11 @@ class Portrait:
 
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
-    "hair_color": tuple(HAIR_COLORS),
-    "hair_style": HAIR_STYLES,
-    "garment": GARMENTS,
-    "garment_color": tuple(GARMENT_COLORS),
-    "eyewear": ("none", "glasses", "sunglasses"),
-    "hat": HATS,
-    "beard": ("none", "beard", "mustache"),
-    "lips": tuple(LIPS),
-    "eye_shadow": tuple(EYE_SHADOWS),
+    **{attribute.name: attribute.values for attribute in attributes_of("portrait")},
     "skin": tuple(SKINS),
-    "background": BACKGROUNDS,
 }
-REGION_OF = {
-    "hair_color": "hair",
-    "hair_style": "hair",
-    "garment": "garment",
-    "garment_color": "garment",
-    "eyewear": "eyewear",
-    "hat": "hat",
-    "beard": "beard",
-    "lips": "makeup",
-    "eye_shadow": "makeup",
-    "skin": "skin",
-    "background": "background",
+REGION_OF = {attribute.name: attribute.region for attribute in attributes_of("portrait")} | {
+    "skin": "skin"
 }
 
 

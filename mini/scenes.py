@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import landscapes, media, objects, portraits
+from .applications import attributes_of
 from .drawing import Painting, stream
 from .landscapes import Landscape
 from .objects import Object
@@ -28,20 +29,6 @@ KINDS = tuple(MODULES)
 
 # Raised whenever the same scene is drawn differently, so that a model tells what it was trained on.
 VERSION = 5
-
-# How often a sampled scene has the plain value of an attribute: what people edit is mostly plain.
-PLAIN_SHARES = {
-    "eyewear": 0.55,
-    "hat": 0.65,
-    "beard": 0.65,
-    "lips": 0.6,
-    "eye_shadow": 0.65,
-    "background": 0.4,
-    "weather": 0.5,
-    "time": 0.6,
-    "thing": 0.6,
-    "material": 0.4,
-}
 
 
 def kind_of(scene: Scene) -> str:
@@ -114,9 +101,11 @@ def sample_scene(seed: int, kind: str) -> Scene:
     """The natural scene of a seed: every attribute drawn from its own stream."""
     module = MODULES[kind]
     scene: Scene = getattr(module, kind.capitalize())(seed)
+    # What people edit is mostly plain.
+    plain_shares = {attribute.name: attribute.plain_share for attribute in attributes_of(kind)}
     for name, options in module.ATTRIBUTES.items():
         rng = stream(seed, name)
-        share = PLAIN_SHARES.get(name, 1 / len(options))
+        share = plain_shares.get(name) or 1 / len(options)
         plain = rng.random() < share
         value = options[0] if plain else options[1 + int(rng.integers(len(options) - 1))]
         changed = vary(scene, **{name: value})

@@ -1,8 +1,9 @@
 """Train ip2p-mini: `python -m instruct_pix2pix.mini.train --run FOLDER`.
 
 Stages: vae (the first stage), latents (every training scene through it), unet (with the text
-encoder), export. Everything is kept in the run's folder, its recipe too: the same command goes on
-where the last one stopped or was killed. With a GPU it runs there.
+encoder). Everything is kept in the run's folder, its recipe too: the same command goes on where
+the last one stopped or was killed. `mini.export` then writes the checkpoint. Where PyTorch sees a
+GPU the training runs there; that way has not been measured.
 """
 
 import argparse
@@ -13,23 +14,21 @@ from pathlib import Path
 import torch
 
 from .recipe import load_recipe
-from .scenes import VERSION
-from .train_unet import encode_scenes, export_model, train_unet
+from .train_unet import encode_scenes, train_unet
 from .train_vae import train_vae
-from .training import default_device, plot_losses
+from .training import default_device
 
-STAGES = ["vae", "latents", "unet", "export"]
+STAGES = ["vae", "latents", "unet"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("stages", nargs="*", default=STAGES)
     parser.add_argument("--run", type=Path, default=Path("runs/mini"), help="folder of the run")
-    parser.add_argument("--start", type=Path, help="weights to start from, see `load_start`")
+    parser.add_argument("--start", type=Path, help="file of weights to start from")
     parser.add_argument("--resolution", type=int, help="pixels on a side, for a new run")
     parser.add_argument("--vae-steps", type=int)
     parser.add_argument("--unet-steps", type=int)
-    parser.add_argument("--output", type=Path, help="default: in the run's folder")
     parser.add_argument("--device", default=default_device())
     parser.add_argument(
         "--workers", type=int, default=2, help="processes of one thread each, on a CPU"
@@ -42,6 +41,7 @@ def main() -> None:
     recipe = replace(load_recipe(folder), **{k: v for k, v in asked.items() if v is not None})
     recipe.save(folder)
     workers = arguments.workers if device == "cpu" else 1
+    # "vae" and "unet" by the trainer's names, "text" with all of CLIP's tokens.
     start = torch.load(arguments.start, weights_only=True) if arguments.start else {}
     if "vae" in arguments.stages:
         train_vae(folder, recipe, workers, device, start.get("vae"))
@@ -49,10 +49,6 @@ def main() -> None:
         encode_scenes(folder, recipe, workers, device)
     if "unet" in arguments.stages:
         train_unet(folder, recipe, workers, device, start)
-    if "export" in arguments.stages:
-        output = arguments.output or folder / "ip2p-mini.safetensors"
-        export_model(folder, recipe, output, {"scenes": VERSION})
-        plot_losses(folder)
 
 
 if __name__ == "__main__":

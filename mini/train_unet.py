@@ -1,8 +1,7 @@
 """The edit itself: the UNet and the text encoder, trained together on the encoded scenes."""
 
-import json
 import logging
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .data import FIRST_TRAINING_SEED, Pair, Pairs, groups
-from .export import export, text_to_ldm, unet_to_ldm, vae_to_ldm
 from .networks import LATENT_SCALE, build_unet
 from .recipe import Recipe
 from .scenes import render
@@ -182,29 +180,6 @@ def without(chances: np.ndarray, pairs: list[Pair]) -> tuple[list[Pair], Tensor,
     kept = (chances < DROPOUT) | (chances >= 3 * DROPOUT)
     asked = chances >= DROPOUT
     return left, torch.from_numpy(kept).float(), torch.from_numpy(asked).float()
-
-
-def export_model(folder: Path, recipe: Recipe, path: Path, note: dict[str, object]) -> None:
-    """Write the averaged weights and the first stage to `path`."""
-    used = json.loads((folder / "vocabulary.json").read_text())
-    state = torch.load(folder / "unet.pt", weights_only=True, map_location="cpu")
-    networks = build_networks(len(used) + 1)
-    networks.load_state_dict(state["parts"]["average"]["weights"])
-    latents = torch.load(folder / "latents.pt", weights_only=True)
-    # The last that each stage's log says.
-    figures = {
-        log_path.stem: json.loads(log_path.read_text().splitlines()[-1])
-        for log_path in sorted(folder.glob("*.jsonl"))
-    }
-    export(
-        path,
-        recipe.resolution,
-        unet_to_ldm(networks["unet"].state_dict()),
-        vae_to_ldm(load_vae(folder, "cpu").state_dict(), latents["mean"], latents["scale"]),
-        text_to_ldm(networks["text"].state_dict(), used),
-        asdict(recipe) | {"batch": BATCH} | note | figures,
-        latents["colors"].tolist(),
-    )
 
 
 def train_unet(

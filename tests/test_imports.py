@@ -27,7 +27,7 @@ DRAWING = tuple(
     f"mini.{name}"
     for name in (
         *("backdrops", "drawing", "garments", "hair", "heads", "instructions", "landscapes"),
-        *("materials", "media", "objects", "portraits", "scenes", "skies", "wordings"),
+        *("materials", "media", "objects", "portraits", "scenes", "skies"),
     )
 )
 
@@ -93,8 +93,18 @@ RULES = (  # the first that matches counts
         ("nodes", "edits", "samplers", "pictures", "checkpoints", "pairs", "training", "metrics")
         + DRAWING,
     ),
-    *(Rule(f"{name.replace('.', '/')}.py", ("numpy", "PIL"), DRAWING) for name in DRAWING),
+    *(
+        Rule(f"{name.replace('.', '/')}.py", ("numpy", "PIL"), ("mini.applications", *DRAWING))
+        for name in DRAWING
+    ),
+    Rule("mini/applications/*", ("numpy",), ("mini.applications", *DRAWING)),
     Rule("mini/__init__.py", (), ()),
+    # On ComfyUI's modules and the pack's own converters.
+    Rule(
+        "mini/export.py",
+        ("torch", "safetensors", "comfy.diffusers_convert"),
+        ("mini", "checkpoints"),
+    ),
     Rule(
         "mini/*",
         ("torch", "numpy", "PIL", "safetensors", "accelerate", "diffusers", "matplotlib")

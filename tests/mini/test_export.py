@@ -16,7 +16,6 @@ from instruct_pix2pix.mini.export import export, text_to_ldm, unet_to_ldm, vae_t
 from instruct_pix2pix.mini.networks import (
     CLIP_CONFIG,
     LATENT_SCALE,
-    RESOLUTION,
     UNET_HEADS,
     build_text_encoder,
     build_unet,
@@ -27,6 +26,7 @@ from latent_preview import Latent2RGBPreviewer
 from safetensors import safe_open
 from torch.nn import functional
 
+RESOLUTION = 256
 USED = [320, 49406, 49407]
 COLORS = [[0.3, 0.1, -0.2], [0.0, 0.2, 0.1], [-0.1, 0.0, 0.3], [0.2, 0.2, 0.2], [0.1, 0.0, -0.1]]
 MEAN, SCALE = torch.tensor([0.5, -1, 2, 0]).reshape(1, 4, 1, 1), torch.tensor(3.0)
@@ -44,6 +44,7 @@ def path(networks: dict, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("mini") / "mini.safetensors"
     export(
         path,
+        RESOLUTION,
         unet_to_ldm(networks["unet"].state_dict()),
         vae_to_ldm(networks["vae"].state_dict(), MEAN, SCALE),
         text_to_ldm(networks["text"].state_dict(), USED),

@@ -1,12 +1,16 @@
 """The words: many for every edit, some of them kept for the evaluation, all true of the target."""
 
+from types import ModuleType
+
 import numpy as np
 import pytest
-from instruct_pix2pix.mini import wordings
+from instruct_pix2pix.mini import applications, instructions
+from instruct_pix2pix.mini.applications.application import Wordings
+from instruct_pix2pix.mini.applications.weather import WEATHER_VERBS
 from instruct_pix2pix.mini.instructions import (
+    ATTRIBUTES,
     EDITED,
     FAMILIES,
-    NOUNS,
     Edit,
     changes,
     family_of,
@@ -15,10 +19,23 @@ from instruct_pix2pix.mini.instructions import (
     sample_edit,
     targets,
 )
-from instruct_pix2pix.mini.scenes import KINDS, Landscape, Portrait, sample_scene, values, vary
-from instruct_pix2pix.mini.wordings import WEATHER_VERBS, Wordings
+from instruct_pix2pix.mini.scenes import (
+    KINDS,
+    Landscape,
+    Portrait,
+    kind_of,
+    sample_scene,
+    values,
+    vary,
+)
 
-TABLES = {name: table for name, table in vars(wordings).items() if isinstance(table, Wordings)}
+MODULES = [module for module in vars(applications).values() if isinstance(module, ModuleType)]
+TABLES = {
+    name: table
+    for module in (*MODULES, instructions)
+    for name, table in vars(module).items()
+    if isinstance(table, Wordings)
+}
 
 
 def edits(family: str, count: int, held_out: bool) -> list[Edit]:
@@ -62,7 +79,8 @@ def test_an_edit_changes_what_its_family_names_and_says_to_what(family: str) -> 
         for name in set(changed) - {"weather", "thing"}:
             new = getattr(edit.target, name)
             if new not in ("none", "natural", "bald"):
-                assert any(noun in said for noun in NOUNS.get(name, {}).get(new, (new,))), said
+                nouns = ATTRIBUTES[kind_of(edit.source), name].nouns.get(new, (new,))
+                assert any(noun in said for noun in nouns), said
 
 
 def test_two_edits_are_asked_for_in_one_sentence() -> None:

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler
-from instruct_pix2pix.mini.data import SHARES, VARIANTS, Pair, Pairs, groups
+from instruct_pix2pix.mini.data import SHARES, Pair, Pairs, groups
 from instruct_pix2pix.mini.instructions import FAMILIES, family_of
 from instruct_pix2pix.mini.networks import LATENT_SCALE, build_vae
 from instruct_pix2pix.mini.scenes import KINDS, render, sample_scene
 from instruct_pix2pix.mini.train_text import asked_values
 from instruct_pix2pix.mini.train_unet import SETTLED, build_networks, edit_loss, without
 from instruct_pix2pix.mini.train_vae import reconstruction_loss, to_tensor
-from instruct_pix2pix.mini.training import Clock, Run, run_workers, share
+from instruct_pix2pix.mini.training import WARMUP, Average, Clock, Run, run_workers, share
 from torch import nn
 
 
@@ -48,7 +48,6 @@ def test_pairs_differ_in_what_their_words_ask_for_and_in_nothing_else() -> None:
 
 def test_every_family_is_trained() -> None:
     assert {*SHARES, "two edits"} == set(FAMILIES)
-    assert set(VARIANTS) <= set(FAMILIES)
     assert sum(SHARES.values()) == pytest.approx(1)
     scenes = groups({"portrait": 20, "landscape": 20, "object": 20}, first_seed=50)
     pairs = Pairs(scenes)
@@ -138,14 +137,31 @@ def test_who_is_asked_nothing_meets_edits_only_where_noise_does_not_hide_them() 
     assert loss(quiet, asked=0) == pytest.approx(0.5 * loss(quiet, asked=1), rel=0.1)
 
 
-def test_the_learning_rate_rises_then_falls_to_nothing() -> None:
-    clock = Clock(budget=100)
+def test_the_learning_rate_rises_stays_and_falls_to_nothing() -> None:
+    clock = Clock(steps=1000)
     rates = []
-    for spent in (0, 1, 2, 50, 99.9):
-        clock.shared[1] = spent
+    for step in (0, 100, WARMUP, 700, 850, 999):
+        clock.shared[0] = step
         rates.append(clock.rate())
-    assert rates[0] < rates[1] < rates[2] == max(rates) and rates[3] == pytest.approx(0.5, abs=0.05)
-    assert rates[4] < 0.01
+    assert rates[0] < rates[1] < rates[2] == 1 and rates[3] == pytest.approx(1)
+    assert rates[4] == pytest.approx(0.5) and rates[5] < 0.01
+
+
+def test_the_running_mean_of_weights_follows_them_and_is_saved_and_found(tmp_path: Path) -> None:
+    model = nn.Linear(2, 1)
+    average = Average(model, decay=0.5)
+    with torch.no_grad():
+        model.weight.fill_(4.0)
+    for _ in range(20):
+        average.update()
+    torch.testing.assert_close(
+        average.weights["weight"], torch.full((1, 2), 4.0), atol=1e-4, rtol=0
+    )
+    Run(tmp_path, "mean", Clock(10), {"average": average}).save()
+    other = Average(nn.Linear(2, 1), decay=0.5)
+    Run(tmp_path, "mean", Clock(10), {"average": other})
+    assert other.steps == 20
+    assert torch.equal(other.weights["weight"], average.weights["weight"])
 
 
 def test_workers_share_weights_and_a_run_resumes_where_it_stopped(tmp_path: Path) -> None:
@@ -153,7 +169,7 @@ def test_workers_share_weights_and_a_run_resumes_where_it_stopped(tmp_path: Path
     model = nn.Linear(3, 1)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
     start = model.weight.detach().clone()
-    run = Run(tmp_path, "line", Clock(3600), {"model": model, "optimizer": optimizer})
+    run = Run(tmp_path, "line", Clock(100_000), {"model": model, "optimizer": optimizer})
     share(model, optimizer)
     assert torch.equal(model.weight, start)
     joined = torch.zeros(2).share_memory_()
@@ -166,7 +182,7 @@ def test_workers_share_weights_and_a_run_resumes_where_it_stopped(tmp_path: Path
             optimizer.zero_grad()
             joined[rank] = 1
             if step >= 200 and joined.all():
-                run.clock.shared[1] = run.clock.budget
+                run.clock.shared[0] = run.clock.steps
 
     run_workers(work, 2)
     run.save()
@@ -174,6 +190,6 @@ def test_workers_share_weights_and_a_run_resumes_where_it_stopped(tmp_path: Path
 
     again = nn.Linear(3, 1)
     fresh = torch.optim.AdamW(again.parameters(), lr=0.1)
-    resumed = Run(tmp_path, "line", Clock(3600), {"model": again, "optimizer": fresh})
+    resumed = Run(tmp_path, "line", Clock(100_000), {"model": again, "optimizer": fresh})
     assert torch.equal(again.weight, model.weight) and resumed.clock.step == run.clock.step
     assert list(resumed.steps(0)) == []

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from comfy_api.latest import io
 from instruct_pix2pix.edits.presets import PRESETS, listed
-from instruct_pix2pix.mini import wordings
-from instruct_pix2pix.mini.instructions import PEOPLE
+from instruct_pix2pix.mini import applications
+from instruct_pix2pix.mini.applications.application import PEOPLE
 from instruct_pix2pix.nodes.presets import IP2PPreset
 
 DOCS = Path(__file__).parents[2] / "nodes" / "web" / "docs"
@@ -64,20 +64,20 @@ def test_the_scales_lie_where_the_authors_draw_theirs(preset):
 @pytest.mark.parametrize(
     ("preset", "wordings", "value"),
     [
-        ("hair color", wordings.HAIR_COLOR, "{new}"),
-        ("hairstyle", wordings.HAIR_STYLE, "{new}"),
-        ("clothes", wordings.CLOTHES, "a {new}"),
-        ("clothes color", wordings.RECOLOR, "{new}"),
-        ("glasses", wordings.PUT_ON, "{new}"),
-        ("hat", wordings.PUT_ON, "{new}"),
-        ("make-up", wordings.LIPS, "{new} lipstick"),
-        ("weather", wordings.WEATHER, "{new}"),
-        ("season", wordings.SEASON, "{new}"),
-        ("time of day", wordings.TIME, "{new}"),
-        ("background", wordings.BACKGROUND, "{new}"),
-        ("material", wordings.MATERIAL, "{new}"),
-        ("art medium", wordings.MEDIUM, "{new}"),
-        ("add something", wordings.ADD, "{new}"),
+        ("hair color", applications.hair_color.HAIR_COLOR, "{new}"),
+        ("hairstyle", applications.hairstyle.HAIR_STYLE, "{new}"),
+        ("clothes", applications.clothes.CLOTHES, "a {new}"),
+        ("clothes color", applications.clothes.RECOLOR, "{new}"),
+        ("glasses", applications.worn.PUT_ON, "{new}"),
+        ("hat", applications.worn.PUT_ON, "{new}"),
+        ("make-up", applications.makeup.LIPS, "{new} lipstick"),
+        ("weather", applications.weather.WEATHER, "{new}"),
+        ("season", applications.season.SEASON, "{new}"),
+        ("time of day", applications.time_of_day.TIME, "{new}"),
+        ("background", applications.background.BACKGROUND, "{new}"),
+        ("material", applications.material.MATERIAL, "{new}"),
+        ("art medium", applications.art_medium.MEDIUM, "{new}"),
+        ("add something", applications.things.ADD, "{new}"),
     ],
 )
 def test_the_built_in_model_was_trained_on_these_sentences(preset, wordings, value):
