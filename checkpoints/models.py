@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import comfy.cli_args
@@ -29,6 +30,7 @@ from comfy.model_patcher import ModelPatcher
 from .families import Family
 from .files import CheckpointError, StateDict
 from .layouts import ARCHITECTURE_TENSOR, Parts
+from .words import WarningTokenizer
 
 ACTIVATIONS = ("quick_gelu", "gelu")
 
@@ -98,9 +100,11 @@ def build_clip(
             model_options=precision,
             **_accepted(load, options),
         )
+    table = parts.text[0]["text_model.embeddings.token_embedding.weight"]
     clip = comfy.sd.CLIP(
         target=target,
         embedding_directory=embedding_directory,
+        tokenizer_data={"clip_l_tokenizer_class": partial(WarningTokenizer, table)},
         parameters=sum(comfy.utils.calculate_parameters(text) for text in parts.text),
         model_options={**shapes, **precision},
         **_accepted(comfy.sd.CLIP.__init__, options),

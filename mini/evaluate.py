@@ -1,43 +1,47 @@
-"""Measure ip2p-mini through the pack's nodes in ComfyUI: `python -m mini.evaluate`.
+"""Measure ip2p-mini as a graph uses it: `python -m instruct_pix2pix.mini.evaluate`.
 
 On held-out scenes and held-out wordings; we draw the scenes, so every right answer is known.
 An edit counts as right when, of the drawings of its scene with every value that the edited
-attributes can take, the asked one is the nearest to the result.
+attributes can take, the asked one is the nearest to the result. That does not see whether the
+picture is good: so how near the result is to the truth where the edit changes something, and how
+sharp it is, are measured too.
 """
 
 import argparse
-import importlib
-import os
 import resource
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+import comfy.cli_args
 import numpy as np
 import torch
 from PIL import Image
 
 from .drawing import stream
 from .instructions import EDITED, FAMILIES, FAMILY_OF, Edit, changes, sample_edit, targets
+from .media import MEDIA
 from .scenes import KINDS, Scene, attributes, render, sample_scene, vary
-
-# (pictures uint8 [n, h, w, 3], instructions, seed) -> pictures uint8 [n, h, w, 3]
-Editor = Callable[[np.ndarray, list[str], int], np.ndarray]
 
 BUILT_IN = Path(__file__).with_name("ip2p-mini.safetensors")
 # The text_cfg and image_cfg that suit the built-in weights best; the table is at the usual ones.
 SUITED = 2.0, 1.2
 RESULT = Path(__file__).with_name("evaluation.md")
 FIRST_SEED = 1000
+# Pixels on a side at which pictures are looked at: what IP2PSampleImage gives.
+SHOWN = 512
 BATCH = 16
+
+
+# (pictures uint8 [n, h, w, 3], instructions, seed) -> pictures uint8 [n, h, w, 3]
+Editor = Callable[[np.ndarray, list[str], int], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Editing:
-    """The pack's nodes around one checkpoint."""
+    """An editor and what its first stage alone makes of pictures of `side` pixels."""
 
     edit: Editor
     round_trip: Callable[[np.ndarray], np.ndarray]
@@ -84,59 +88,23 @@ def psnr(a: np.ndarray, b: np.ndarray, where: np.ndarray | None = None) -> float
     return float(10 * np.log10(255**2 / max(mean, 1e-9)))
 
 
-def load_editing(
-    checkpoint: Path,
-    steps: int = 20,
-    text_cfg: float = 7.5,
-    image_cfg: float = 1.5,
-) -> Editing:
-    """The way through the nodes that a graph takes, in batches of pictures."""
-    # The pack by the name that pip gives it: this file runs as `mini`, beside the other folders.
-    loading = importlib.import_module("instruct_pix2pix.checkpoints.loading")
-    pictures = importlib.import_module("instruct_pix2pix.nodes.pictures")
-    sampling = importlib.import_module("instruct_pix2pix.nodes.sampling")
-    text = importlib.import_module("instruct_pix2pix.nodes.text")
-    loaded = loading.load_checkpoint(checkpoint)
-
-    def encode(images: np.ndarray) -> dict:
-        tensor = torch.from_numpy(images).float() / 255
-        resolution = loaded.resolution
-        return pictures.IP2PEncodeSource.execute(
-            tensor, loaded.vae, "training size", resolution
-        ).args[0]
-
-    def decode(latent: dict) -> np.ndarray:
-        decoded = loaded.vae.decode(latent["samples"])
-        return (decoded.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
-
-    def edit(images: np.ndarray, instructions: list[str], seed: int) -> np.ndarray:
-        encoded = [
-            text.IP2PEncodeInstruction.execute(loaded.clip, words, "", "plain").args
-            for words in instructions
-        ]
-        asked, negative = ([row[i][0][0] for row in encoded] for i in range(2))
-        latent = sampling.IP2PKSampler.execute(
-            loaded.model,
-            [[torch.cat(asked), {}]],
-            [[torch.cat(negative), {}]],
-            encode(images),
-            seed,
-            steps,
-            text_cfg,
-            image_cfg,
-            "euler_ancestral",
-            "normal",
-            1.0,
-            "comfyui",
-        ).args[0]
-        return decode(latent)
-
-    return Editing(edit, lambda images: decode(encode(images)), loaded.resolution)
+def sharpness(picture: np.ndarray) -> float:
+    """The variance of the Laplacian of the brightness, at SHOWN pixels a side."""
+    grey = Image.fromarray(picture).convert("L").resize((SHOWN, SHOWN), Image.Resampling.BICUBIC)
+    p = np.asarray(grey, np.float64)
+    laplacian = p[:-2, 1:-1] + p[2:, 1:-1] + p[1:-1, :-2] + p[1:-1, 2:] - 4 * p[1:-1, 1:-1]
+    return float(laplacian.var())
 
 
 @dataclass(frozen=True)
 class Score:
-    """The means of one family; decibels outside what the edit may change, or of all for none."""
+    """The means of one family.
+
+    preserved   dB outside what the edit may change, of all for none
+    round_trip  the same after the first stage alone
+    inside      dB to the truth within what the edit changes
+    sharpness   of the results, as a share of what the source keeps at the model's size
+    """
 
     family: str
     count: int
@@ -144,6 +112,8 @@ class Score:
     unedited_accuracy: float | None
     preserved: float
     round_trip: float
+    inside: float
+    sharpness: float
     seconds: float
 
 
@@ -172,14 +142,16 @@ def run_edits(editing: Editing, edits: list[Edit]) -> Pictures:
 
 
 def score(family: str, edits: list[Edit], pictures: Pictures) -> Score:
-    right, unedited, kept, through = [], [], [], []
+    right, unedited, kept, through, inside = [], [], [], [], []
     rows = zip(edits, pictures.sources, pictures.results, pictures.round_trips, strict=True)
     for edit, source, result, decoded in rows:
         outside = None
         if family != "none":
             right.append(nearest(edit, result) == edit.target)
             unedited.append(nearest(edit, source) == edit.target)
-            outside = (render(edit.target, len(source)) == source).all(-1)
+            truth = render(edit.target, len(source))
+            outside = (truth == source).all(-1)
+            inside.append(psnr(result, truth, ~outside))
         if outside is None or outside.mean() > 0.1:  # else the edit is of the whole picture
             kept.append(psnr(result, source, outside))
             through.append(psnr(decoded, source, outside))
@@ -190,6 +162,9 @@ def score(family: str, edits: list[Edit], pictures: Pictures) -> Score:
         float(np.mean(unedited)) if unedited else None,
         float(np.mean(kept)) if kept else float("nan"),
         float(np.mean(through)) if through else float("nan"),
+        float(np.mean(inside)) if inside else float("nan"),
+        float(np.mean([sharpness(p) for p in pictures.results]))
+        / float(np.mean([sharpness(p) for p in pictures.sources])),
         pictures.seconds / len(edits),
     )
 
@@ -212,12 +187,38 @@ def overall(scores: list[Score]) -> Score:
         known = ~np.isnan(values)
         return float(np.average(values[known], weights=counts[known]))
 
-    names = ("accuracy", "unedited_accuracy", "preserved", "round_trip", "seconds")
-    return Score("**all edits**", int(counts.sum()), *map(mean, names))
+    edited = map(mean, ("accuracy", "unedited_accuracy", "preserved", "round_trip"))
+    seen = map(mean, ("inside", "sharpness", "seconds"))
+    return Score("**all edits**", int(counts.sum()), *edited, *seen)
 
 
-def markdown(scores: list[Score], heading: str) -> str:
-    """The committed table."""
+def first_stage(editing: Editing, count: int) -> dict[str, tuple[int, float]]:
+    """How many held-out pictures of each sort, and the mean dB that the first stage keeps.
+
+    Plain drawings, mosaics and other media apart: their mean would say nothing of any.
+    """
+    means = {}
+    for sort, medium in (("plain", "drawing"), ("media", "media"), ("mosaic", "mosaic")):
+        decibels = []
+        for start in range(0, count, BATCH):
+            seeds = range(FIRST_SEED + start, FIRST_SEED + min(start + BATCH, count))
+            scenes = [scene_in(seed, medium) for seed in seeds]
+            drawn = np.stack([render(scene, editing.side) for scene in scenes])
+            pairs = zip(editing.round_trip(drawn), drawn, strict=True)
+            decibels += [psnr(decoded, source) for decoded, source in pairs]
+        means[sort] = (count, float(np.mean(decibels)))
+    return means
+
+
+def scene_in(seed: int, medium: str) -> Scene:
+    """A held-out scene as a drawing, a mosaic, or in one of the other media in turn."""
+    scene = sample_scene(seed, KINDS[seed % len(KINDS)])
+    others = [name for name in MEDIA if name not in ("drawing", "mosaic")]
+    return vary(scene, medium=others[seed % len(others)] if medium == "media" else medium)
+
+
+def markdown(scores: list[Score], stages: dict[str, tuple[int, float]], heading: str) -> str:
+    """The committed tables, of the edits and of what `first_stage` gives."""
 
     def share(value: float | None) -> str:
         return "-" if value is None else f"{value:.1%}"
@@ -227,7 +228,8 @@ def markdown(scores: list[Score], heading: str) -> str:
 
     rows = [
         f"| {s.family} | {s.count} | {share(s.accuracy)} | {share(s.unedited_accuracy)} "
-        f"| {decibels(s.preserved)} | {decibels(s.round_trip)} | {s.seconds:.2f} |"
+        f"| {decibels(s.preserved)} | {decibels(s.round_trip)} | {decibels(s.inside)} "
+        f"| {s.sharpness:.2f} | {s.seconds:.2f} |"
         for s in [*scores, overall(scores)]
     ]
     return "\n".join(
@@ -237,9 +239,16 @@ def markdown(scores: list[Score], heading: str) -> str:
             heading,
             "",
             "| edit | scenes | right | right if nothing is done | PSNR outside the edit, dB "
-            "| the same after the first stage alone, dB | seconds an edit |",
-            "| --- | --- | --- | --- | --- | --- | --- |",
+            "| the same after the first stage alone, dB | PSNR inside the edit, dB "
+            "| sharpness, of the source's | seconds an edit |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
             *rows,
+            "",
+            "The first stage alone, on held-out drawings:",
+            "",
+            "| pictures | count | PSNR, dB |",
+            "| --- | --- | --- |",
+            *(f"| {sort} | {count} | {mean:.1f} |" for sort, (count, mean) in stages.items()),
             "",
         ]
     )
@@ -256,6 +265,10 @@ def main() -> None:
     parser.add_argument("--sheets", type=Path, help="folder for pictures: source, edit, truth")
     arguments = parser.parse_args()
     scales = arguments.steps, arguments.text_cfg, arguments.image_cfg
+    # ComfyUI looks for a device when it is imported.
+    comfy.cli_args.args.cpu = not torch.cuda.is_available()
+    from .editing import load_editing
+
     editing = load_editing(arguments.checkpoint, *scales)
     scores = []
     for family in FAMILIES:
@@ -266,18 +279,16 @@ def main() -> None:
             arguments.sheets.mkdir(parents=True, exist_ok=True)
             Image.fromarray(sheet(edits, pictures)).save(arguments.sheets / f"{family}.png")
     heading = (
-        f"`python -m mini.evaluate --count {arguments.count}`: held-out scenes and wordings, "
+        f"`python -m instruct_pix2pix.mini.evaluate --count {arguments.count}`: held-out "
+        "scenes and wordings, "
         f"{arguments.steps} Euler ancestral steps, text_cfg {arguments.text_cfg:g}, "
-        f"image_cfg {arguments.image_cfg:g}, through the nodes in ComfyUI. The weather may "
+        f"image_cfg {arguments.image_cfg:g}, through the functions of the nodes. The weather may "
         "change every pixel. `none` asks for no change. The process took "
         f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB at its highest, "
         f"PyTorch and ComfyUI included; threads: {torch.get_num_threads()}."
     )
-    arguments.output.write_text(markdown(scores, heading))
+    arguments.output.write_text(markdown(scores, first_stage(editing, arguments.count), heading))
 
 
 if __name__ == "__main__":
-    # A program in a process of its own, and ComfyUI is no package that pip knows.
-    sys.path.append(os.environ.get("COMFYUI_PATH") or ".comfyui")
-    importlib.import_module("comfy.cli_args").args.cpu = not torch.cuda.is_available()
     main()

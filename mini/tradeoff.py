@@ -1,4 +1,4 @@
-"""The trade-off between the two scales, measured: `python -m mini.tradeoff`.
+"""The trade-off between the two scales, measured: `python -m instruct_pix2pix.mini.tradeoff`.
 
 The curve of the InstructPix2Pix paper's figure 8 with known right answers in place of CLIP: for a
 row of image_cfg values, and for one of text_cfg values, how far the pictures move toward the edit
@@ -7,17 +7,15 @@ that was asked for, against how much they stay as they were. Writes `tradeoff.md
 """
 
 import argparse
-import importlib
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import comfy.cli_args
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from .evaluate import BUILT_IN, Editing, held_out_edits, load_editing, psnr, run_edits
+from .evaluate import BUILT_IN, Editing, held_out_edits, psnr, run_edits
 from .instructions import EDITED, Edit
 from .scenes import render
 
@@ -94,8 +92,8 @@ def markdown(points: list[Point], count: int, steps: int) -> str:
         [
             "# The trade-off between text_cfg and image_cfg, measured on ip2p-mini",
             "",
-            f"`python -m mini.tradeoff --count {count}`: {count} held-out edits of each "
-            f"family, {steps} Euler ancestral steps, against the source as the first stage "
+            f"`python -m instruct_pix2pix.mini.tradeoff --count {count}`: {count} held-out edits "
+            f"of each family, {steps} Euler ancestral steps, against the source as the first stage "
             "alone gives it back. At text_cfg 0 the instruction does not count: the source "
             "should come back.",
             "",
@@ -114,6 +112,10 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=8, help="edits of each family")
     parser.add_argument("--steps", type=int, default=20)
     arguments = parser.parse_args()
+    # ComfyUI looks for a device when it is imported.
+    comfy.cli_args.args.cpu = not torch.cuda.is_available()
+    from .editing import load_editing
+
     edits = [edit for family in EDITED for edit in held_out_edits(family, arguments.count)]
 
     def point(pair: tuple[float, float]) -> Point:
@@ -127,7 +129,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # A program in a process of its own, and ComfyUI is no package that pip knows.
-    sys.path.append(os.environ.get("COMFYUI_PATH") or ".comfyui")
-    importlib.import_module("comfy.cli_args").args.cpu = not torch.cuda.is_available()
     main()

@@ -77,8 +77,7 @@ def pictures(folder: Path, recipe: Recipe) -> tuple[list[np.ndarray], list[np.nd
             log.info("drew %d pictures", first + DRAWN_AT_ONCE)
         with np.load(path) as file:
             blocks.append((file["drawn"], file["weights"]))
-    drawn, weights = zip(*blocks, strict=True)
-    return list(drawn), list(weights)
+    return [drawn for drawn, _ in blocks], [weights for _, weights in blocks]
 
 
 def held_out(side: int) -> dict[str, Tensor]:

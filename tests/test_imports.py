@@ -105,6 +105,14 @@ RULES = (  # the first that matches counts
         ("torch", "safetensors", "comfy.diffusers_convert"),
         ("mini", "checkpoints"),
     ),
+    *(
+        Rule(
+            f"mini/{name}.py",
+            ("torch", "numpy", "PIL", "matplotlib", "comfy.cli_args"),
+            ("mini", "checkpoints", "pictures", "samplers"),
+        )
+        for name in ("editing", "evaluate", "stranger", "tradeoff")
+    ),
     Rule(
         "mini/*",
         ("torch", "numpy", "PIL", "safetensors", "accelerate", "diffusers", "matplotlib")

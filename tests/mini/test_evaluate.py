@@ -4,23 +4,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from instruct_pix2pix.mini.editing import load_editing
 from instruct_pix2pix.mini.evaluate import (
     BUILT_IN,
     SUITED,
     Editing,
     Score,
     candidates,
+    first_stage,
     held_out_edits,
-    load_editing,
     markdown,
     nearest,
     overall,
     psnr,
     run_edits,
     score,
+    sharpness,
 )
 from instruct_pix2pix.mini.instructions import FAMILIES
 from instruct_pix2pix.mini.scenes import render
+from PIL import Image, ImageFilter
 
 
 @pytest.mark.parametrize(
@@ -57,25 +60,54 @@ def test_doing_nothing_scores_nothing_and_preserves_all() -> None:
         scores.append(score(family, edits, run_edits(idle, edits)))
     assert scores[0].accuracy == 0 == scores[0].unedited_accuracy
     assert min(s.preserved for s in scores) > 90
-    table = markdown(scores, "A heading.")
-    assert "| hair color | 5 | 0.0% | 0.0% |" in table
+    assert scores[0].inside < 30 and all(s.sharpness == 1 for s in scores)
+    stages = first_stage(idle, 3)
+    assert all(count == 3 and mean > 90 for count, mean in stages.values())
+    table = markdown(scores, stages, "A heading.")
+    assert "| hair color | 5 | 0.0% | 0.0% |" in table and "| mosaic | 3 |" in table
+
+
+def giving(results: np.ndarray) -> Editing:
+    return Editing(lambda *_: results, lambda pictures: pictures, 64)
+
+
+def test_doing_what_is_asked_is_right_inside_the_edit_and_a_blur_is_less_sharp() -> None:
+    edits = held_out_edits("hair color", 4)
+    truths = np.stack([render(edit.target, 64) for edit in edits])
+    blurs = np.stack(
+        [Image.fromarray(truth).filter(ImageFilter.GaussianBlur(3)) for truth in truths]
+    )
+    perfect, blurred = (
+        score("hair color", edits, run_edits(giving(made), edits)) for made in (truths, blurs)
+    )
+    assert perfect.accuracy == 1 and perfect.inside > 90 > blurred.inside
+    assert blurred.sharpness < 0.3 < perfect.sharpness
+
+
+def test_sharpness_is_the_same_at_any_size_and_nothing_for_a_flat_picture() -> None:
+    waves = np.sin(np.linspace(0, 64 * np.pi, 512))[None].repeat(512, 0) * 100 + 120
+    large = waves.astype(np.uint8)[..., None].repeat(3, -1)
+    small = np.asarray(Image.fromarray(large).resize((256, 256), Image.Resampling.BOX))
+    assert sharpness(small) == pytest.approx(sharpness(large), rel=0.2)
+    assert sharpness(np.full((64, 64, 3), 90, np.uint8)) == 0
 
 
 def test_the_whole_counts_every_scene_once_and_only_what_is_known() -> None:
     scores = [
-        Score("hair color", 30, 1.0, 0.0, 20.0, 22.0, 0.5),
-        Score("weather", 10, 0.6, 0.2, float("nan"), float("nan"), 0.1),
-        Score("none", 50, None, None, 99.0, 99.0, 9.0),
+        Score("hair color", 30, 1.0, 0.0, 20.0, 22.0, 18.0, 0.5, 0.5),
+        Score("weather", 10, 0.6, 0.2, float("nan"), float("nan"), 14.0, 0.1, 0.1),
+        Score("none", 50, None, None, 99.0, 99.0, float("nan"), 1.0, 9.0),
     ]
     every = overall(scores)
     assert every.count == 40 and every.preserved == 20 and every.round_trip == 22
+    assert (every.inside, every.sharpness) == pytest.approx((17.0, 0.4))
     expected = (0.9, 0.05, 0.4)
     assert (every.accuracy, every.unedited_accuracy, every.seconds) == pytest.approx(expected)
 
 
 @pytest.fixture(scope="module")
 def editing() -> Editing:
-    return load_editing(BUILT_IN)
+    return load_editing(BUILT_IN, 20, 7.5, 1.5)
 
 
 @pytest.mark.parametrize("family", ["hair color", "clothes", "weather"])
@@ -88,7 +120,7 @@ def test_the_committed_weights_do_what_they_are_asked(editing: Editing, family: 
 def test_at_the_scales_that_suit_them_the_weights_do_every_kind_of_edit() -> None:
     """Three held-out scenes of every family; the committed table has many more."""
     text_cfg, image_cfg = SUITED
-    editing = load_editing(BUILT_IN, text_cfg=text_cfg, image_cfg=image_cfg)
+    editing = load_editing(BUILT_IN, 20, text_cfg, image_cfg)
     scores = []
     for family in FAMILIES:
         edits = held_out_edits(family, 3)
@@ -100,7 +132,7 @@ def test_at_the_scales_that_suit_them_the_weights_do_every_kind_of_edit() -> Non
 def test_asked_nothing_the_committed_weights_give_the_source_back() -> None:
     """With text_cfg 0 whatever the words say; the first stage alone is the best that can be."""
     edits = [edit for family in FAMILIES for edit in held_out_edits(family, 1)]
-    pictures = run_edits(load_editing(BUILT_IN, text_cfg=0, image_cfg=1.5), edits)
+    pictures = run_edits(load_editing(BUILT_IN, 20, 0.0, 1.5), edits)
     rows = zip(pictures.results, pictures.round_trips, strict=True)
     assert np.mean([psnr(result, decoded) for result, decoded in rows]) > 32
 

@@ -64,7 +64,7 @@ def test_the_first_stage_overfits_two_pictures() -> None:
     target = to_tensor(np.stack([render(sample_scene(1, kind), 32) for kind in KINDS]))
     optimizer = torch.optim.AdamW(vae.parameters(), lr=2e-3)
     losses = []
-    for _ in range(30):
+    for _ in range(50):
         output = vae.decode(vae.encode(target).latent_dist.mode()).sample
         loss = reconstruction_loss(output, target, torch.ones(len(target), 1, 32, 32))
         loss.backward()

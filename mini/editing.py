@@ -1,0 +1,40 @@
+"""The way through the pack that a graph takes, for whole batches of pictures."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..checkpoints.loading import load_checkpoint
+from ..pictures.frame import fit_training_size, to_working
+from ..samplers.comfy.sampling import Cell, Edit
+from ..samplers.comfy.text import encode_instruction
+from .evaluate import Editing
+
+
+def load_editing(checkpoint: Path, steps: int, text_cfg: float, image_cfg: float) -> Editing:
+    """What IP2PLoadCheckpoint, IP2PEncodeSource, IP2PEncodeInstruction, IP2PKSampler do in turn.
+
+    With Euler ancestral and the scheduler `normal`.
+    """
+    loaded = load_checkpoint(checkpoint)
+
+    def encode(images: np.ndarray) -> dict[str, Any]:
+        pictures = torch.from_numpy(images).float() / 255
+        frame = fit_training_size(pictures, loaded.resolution)
+        return {"samples": loaded.vae.encode(to_working(pictures, frame))}
+
+    def decode(samples: torch.Tensor) -> np.ndarray:
+        pictures = loaded.vae.decode(samples).clamp(0, 1) * 255
+        return np.asarray(pictures.round().to(torch.uint8).cpu())
+
+    def edit(images: np.ndarray, instructions: list[str], seed: int) -> np.ndarray:
+        encoded = [encode_instruction(loaded.clip, words, "", "plain") for words in instructions]
+        asked, negative = ([[torch.cat([row[i][0][0] for row in encoded]), {}]] for i in range(2))
+        made = Edit(
+            loaded.model, asked, negative, encode(images), steps, "euler_ancestral", "normal"
+        )
+        return decode(made.sample([Cell(text_cfg, image_cfg, seed)], lambda *_: None))
+
+    return Editing(edit, lambda images: decode(encode(images)["samples"]), loaded.resolution)
