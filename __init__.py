@@ -22,6 +22,7 @@ async def comfy_entrypoint() -> ComfyExtension:
     from .nodes.grid import IP2PGuidanceGrid
     from .nodes.guidance import IP2PGuidance
     from .nodes.loading import IP2PLoadCheckpoint
+    from .nodes.pairs import IP2PMakePairs
     from .nodes.pictures import IP2PEncodeSource, IP2PRestore, IP2PSampleImage
     from .nodes.presets import IP2PPreset
     from .nodes.region import IP2PEditMask
@@ -44,6 +45,7 @@ async def comfy_entrypoint() -> ComfyExtension:
                 IP2PRestore,
                 IP2PSampleImage,
                 IP2PPreset,
+                IP2PMakePairs,
             ]
 
     return InstructPix2Pix()

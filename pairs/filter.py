@@ -52,6 +52,10 @@ THRESHOLDS = {"authors": AUTHORS, "ultraedit": ULTRAEDIT}
 KEPT = 4  # of each caption pair
 
 
+class NothingKept(ValueError):
+    """Pairs were drawn, and all of them refused."""
+
+
 class Filtered(NamedTuple):
     """The seeds that are kept, the best first, and how many pairs each threshold refused."""
 
@@ -62,8 +66,8 @@ class Filtered(NamedTuple):
 def filtered(scores: Iterable[Scores], thresholds: Thresholds, keep: int = KEPT) -> Filtered:
     """The `keep` best pairs of one caption pair, by direction, as the authors sort them.
 
-    A score that is None for all pairs is not asked for. Equal directions keep the order of the
-    seeds; without directions the similarity of the pictures decides.
+    A score that is None is not asked for. Equal directions keep the order of the seeds, and so do
+    pairs without any: the most similar pictures are those in which nothing was changed.
     """
     passed, refused = [], dict.fromkeys((field.name for field in fields(thresholds)), 0)
     for pair in scores:
@@ -77,8 +81,7 @@ def filtered(scores: Iterable[Scores], thresholds: Thresholds, keep: int = KEPT)
 
 
 def _order(pair: Scores) -> tuple[float, int]:
-    value = pair.direction if pair.direction is not None else pair.image
-    return -(value or 0.0), pair.seed
+    return -(pair.direction or 0.0), pair.seed
 
 
 def described(found: Filtered, count: int, thresholds: Thresholds) -> str:

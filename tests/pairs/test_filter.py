@@ -70,7 +70,7 @@ def test_ultraedit_asks_for_dino_and_not_for_captions() -> None:
 
 def test_what_was_not_measured_is_not_asked_for() -> None:
     rows = [Scores(1, 0.8), Scores(2, 0.9), Scores(3, 0.6)]
-    assert filtered(rows, AUTHORS).seeds == [2, 1]
+    assert filtered(rows, AUTHORS).seeds == [1, 2]
     unscored = filtered([Scores(5), Scores(3)], AUTHORS, 1)
     assert unscored.seeds == [3]
     assert described(unscored, 2, AUTHORS) == "1 of 2 pairs kept; refused: 1 for more than are kept"
