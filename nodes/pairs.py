@@ -17,8 +17,7 @@ from ..pairs.making import Candidates, Recipe
 from ..pairs.prompt_to_prompt import Draw, draws
 from ..pictures.frame import as_pil
 from ..pictures.sheet import Sheet
-from .inputs import setting_input
-from .sampling import check_choice
+from .inputs import check_choice, setting_input
 
 PREVIEW_SIZE = 1024
 
@@ -150,12 +149,12 @@ class IP2PMakePairs(io.ComfyNode):
             ],
             outputs=[
                 io.Image.Output(
-                    "before",
+                    "before_images",
                     display_name="before",
                     tooltip="The first picture of each pair that was kept, the best pair first.",
                 ),
                 io.Image.Output(
-                    "after",
+                    "after_images",
                     display_name="after",
                     tooltip="The second picture of each pair, in the same order.",
                 ),
@@ -194,8 +193,8 @@ class IP2PMakePairs(io.ComfyNode):
         check_choice("sampler_name", sampler_name, comfy.samplers.SAMPLER_NAMES)
         check_choice("scheduler", scheduler, comfy.samplers.SCHEDULER_NAMES)
         check_choice("thresholds", thresholds, list(THRESHOLDS))
-        check_range("swap", swap_from, swap_to)
-        check_range("cfg", cfg_from, cfg_to)
+        check_ends("swap", swap_from, swap_to)
+        check_ends("cfg", cfg_from, cfg_to)
         start = None if latent_image is None else latent_image["samples"]
         recipe = Recipe(
             model, clip, vae, before, after, steps, sampler_name, scheduler, start, denoise
@@ -211,7 +210,7 @@ class IP2PMakePairs(io.ComfyNode):
         return io.NodeOutput(*drawn.kept(scores, THRESHOLDS[thresholds], keep))
 
 
-def check_range(name: str, least: float, most: float) -> None:
+def check_ends(name: str, least: float, most: float) -> None:
     """Raise ValueError where a range ends before it begins."""
     if least > most:
         raise ValueError(

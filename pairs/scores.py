@@ -42,8 +42,8 @@ def score_pairs(
 def embed_captions(clip: Any, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
     """The embeddings [1, D] of both captions by a CLIP that has its text projection.
 
-    Stable Diffusion 1.x and 2.x checkpoints leave it out, and ComfyUI then has no numbers of meaning
-    in its place. Raises ValueError where that shows.
+    Checkpoints of Stable Diffusion 1.x and 2.x leave it out, and ComfyUI then keeps what was in
+    memory in its place. Raises ValueError where that shows.
     """
     model = clip.cond_stage_model
     part = model.clip_g if hasattr(model, "clip_g") else getattr(model, model.clip)
