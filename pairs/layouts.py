@@ -137,7 +137,6 @@ def from_tables(paths: Sequence[Path], columns: Mapping[str, str]) -> Iterator[P
         table = read_table(path)
         place = find_columns(table, columns)
         names = [f"{path.name} row {number}" for number in range(1, len(table) + 1)]
-        folder = path.parent
         sources = table.cells(place["source"])
         targets = table.cells(place["target"])
         masks = table.cells(place["mask"]) if "mask" in place else None
@@ -148,12 +147,12 @@ def from_tables(paths: Sequence[Path], columns: Mapping[str, str]) -> Iterator[P
                 continue  # an edit of a batch that failed
             yield Pair(
                 name,
-                PictureCell(sources[row], folder, f"{name}, {place['source']}"),
-                PictureCell(targets[row], folder, f"{name}, {place['target']}"),
+                PictureCell(sources[row], path, f"{name}, {place['source']}"),
+                PictureCell(targets[row], path, f"{name}, {place['target']}"),
                 _wordings(texts["instruction"][row]),
                 caption=_text(texts, "caption", row),
                 edited_caption=_text(texts, "edited_caption", row),
-                mask=PictureCell(masks[row], folder, f"{name}, {place['mask']}") if masks else None,
+                mask=PictureCell(masks[row], path, f"{name}, {place['mask']}") if masks else None,
                 origin=_text(texts, "origin", row),
                 split=_split(_text(texts, "split", row) or _split_of_file(path)),
                 scores={key: float(v[row]) for key, v in scores.items() if v[row] is not None},

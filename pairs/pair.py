@@ -23,6 +23,10 @@ class Picture(Protocol):
     def name(self) -> str:
         """What errors and reports call it."""
 
+    @property
+    def stamp(self) -> str:
+        """Another one when the picture is another one, told without reading it."""
+
     def read(self) -> bytes:
         """The encoded bytes. Raises PairsError where there are none."""
 
@@ -37,6 +41,14 @@ class PictureFile:
     def name(self) -> str:
         return str(self.path)
 
+    @property
+    def stamp(self) -> str:
+        try:
+            status = self.path.stat()
+        except OSError as error:
+            raise PairsError(f"{self.path} cannot be read ({error.strerror}).") from error
+        return f"{self.path.absolute()} {status.st_size} {status.st_mtime_ns}"
+
     def read(self) -> bytes:
         try:
             return self.path.read_bytes()
@@ -50,6 +62,10 @@ class PictureBytes:
 
     name: str
     content: bytes = field(repr=False)
+
+    @property
+    def stamp(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
 
     def read(self) -> bytes:
         return self.content

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-from .pair import Pair, PairsError, PictureFile
+from .pair import Pair, PairsError, Picture, PictureBytes, PictureFile
 
 TABLES = (".parquet", ".arrow", ".jsonl", ".csv")
 # Rows of one group in the table that we write: so many pictures are in memory at once.
@@ -182,23 +182,32 @@ class PictureCell:
     """A picture in a table. Paths count from the table's folder, else from the current one."""
 
     cell: Cell
-    folder: Path
+    table: Path
     label: str
 
     @property
     def name(self) -> str:
         return self.label
 
+    @property
+    def stamp(self) -> str:
+        # A text holds a path, whose file may change; what is packed changes with its file.
+        packed = not isinstance(self.cell, TextCell)
+        return f"{PictureFile(self.table).stamp} {self.label}" if packed else self._found().stamp
+
     def read(self) -> bytes:
+        return self._found().read()
+
+    def _found(self) -> Picture:
         value = self.cell.value()
         content, path = value, value
         if isinstance(value, dict):
             content, path = value.get("bytes"), value.get("path")
         if isinstance(content, bytes) and content:
-            return content
+            return PictureBytes(self.label, content)
         if isinstance(path, str) and path:
-            beside = self.folder / path
-            return PictureFile(beside if beside.exists() else Path(path)).read()
+            beside = self.table.parent / path
+            return PictureFile(beside if beside.exists() else Path(path))
         raise PairsError(f"{self.label} holds no picture.")
 
 

@@ -78,7 +78,16 @@ RULES = (  # the first that matches counts
     ),
     Rule(
         "training/*",
-        ("torch", "numpy", "PIL", "comfy", "node_helpers", "safetensors", "accelerate"),
+        (
+            "torch",
+            "numpy",
+            "PIL",
+            "comfy",
+            "node_helpers",
+            "safetensors",
+            "accelerate",
+            "bitsandbytes",
+        ),
         ("training", "pairs", "metrics", "checkpoints", "samplers", "pictures"),
     ),
     Rule(

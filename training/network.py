@@ -99,7 +99,7 @@ def trainable(model: ModelPatcher, device: torch.device) -> Trainable:
 def patched_weights(model: ModelPatcher) -> dict[str, Tensor]:
     """The UNet's weights in fp32 on the CPU, with the MODEL's patches (LoRAs) taken in."""
     weights = {}
-    for name, weight in model.model.diffusion_model.state_dict().items():
+    for name, weight in model.model.diffusion_model.named_parameters():
         key = PREFIX + name
         weight = weight.detach().to("cpu", torch.float32, copy=True)
         if key in model.patches:

@@ -1,0 +1,101 @@
+"""Pairs that are looked at while training: their loss, and their edits as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..pairs.pair import Pair, open_picture
+from ..pictures.sheet import Sheet
+from .batches import Batches
+from .samples import edit, held_out_loss
+from .settings import RunError, Settings
+
+SHOWN = 4
+HEIGHT = 192
+
+
+class Shown:
+    """The pairs behind the trained ones in `batches.latents`.
+
+    measured  whether they are held out, so that their loss tells something
+    """
+
+    def __init__(
+        self, folder: Path, batches: Batches, vae: Any, pairs: Sequence[Pair], measured: bool
+    ) -> None:
+        self.folder, self.batches, self.vae = folder, batches, vae
+        self.pairs, self.measured = pairs, measured
+
+    def _of(self, number: int) -> tuple[Tensor, Tensor, int, int]:
+        """Source and target latent of a pair [1, 4, h, w] and its size in pixels."""
+        index = len(self.batches.pairs) + number
+        encoded = self.batches.latents.batch([index], [False])
+        height, width = self.batches.latents.shapes[index]
+        return encoded.source, self.batches.net.scaled(encoded.mean), 8 * height, 8 * width
+
+    def loss(self) -> float | None:
+        """The mean held-out loss, None where nothing is held out."""
+        if not self.measured:
+            return None
+        losses = []
+        for number, pair in enumerate(self.pairs):
+            source, target, *size = self._of(number)
+            text, vector = self.batches.conditions([pair.instruction], *size)
+            losses.append(held_out_loss(self.batches.net, source, target, text, vector, number))
+        return sum(losses) / len(losses)
+
+    @torch.no_grad()
+    def edits(self, settings: Settings) -> list[Image.Image]:
+        """The edit of every shown pair as the model does it now."""
+        pictures = []
+        for number, pair in enumerate(self.pairs):
+            source, _, *size = self._of(number)
+            texts, vectors = zip(
+                *(self.batches.conditions([text], *size) for text in (pair.instruction, "")),
+                strict=True,
+            )
+            scales = settings.text_cfg, settings.image_cfg
+            latent = edit(self.batches.net, source, texts, vectors, number, *scales)
+            raw = self.batches.net.base.latent_format.process_out(latent.float().cpu())
+            pixels = self.vae.decode(raw)[0].clamp(0, 1).cpu().numpy()
+            pictures.append(Image.fromarray((255 * pixels).round().astype(np.uint8)))
+        return pictures
+
+    def start(self, settings: Settings) -> None:
+        """Keep the edits of the untrained model, to be shown beside the others."""
+        for number, picture in enumerate(self.edits(settings)):
+            self._save(picture, f"start-{number}.png")
+
+    def sheet(self, step: int, settings: Settings) -> Image.Image:
+        """Before, at the start, now, after: a row for each pair; kept as samples/step-N.jpg."""
+        rows = []
+        for number, (pair, now) in enumerate(zip(self.pairs, self.edits(settings), strict=True)):
+            start = self.folder / f"start-{number}.png"
+            began = Image.open(start) if start.is_file() else now
+            rows.append([open_picture(pair.source), began, now, open_picture(pair.target)])
+        first = rows[0][0]
+        size = max(1, round(HEIGHT * first.width / first.height)), HEIGHT
+        columns = ["before", "at the start", f"step {step}", "after"]
+        sheet = Sheet(columns, [pair.instruction[:40] for pair in self.pairs], size)
+        for row, pictures in enumerate(rows):
+            for column, picture in enumerate(pictures):
+                sheet.paste(picture, column, row)
+        self._save(sheet.image, f"step-{step}.jpg")
+        return sheet.image
+
+    def _save(self, picture: Image.Image, name: str) -> None:
+        path = self.folder / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            picture.save(path)
+        except OSError as error:
+            raise RunError(
+                f"{path} cannot be written ({error}). Free space on the disk."
+            ) from error
