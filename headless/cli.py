@@ -41,10 +41,12 @@ from .options import (
     pairs,
     report,
 )
+from .pairs_command import app as pairs_app
 from .picture import PICTURES
 from .progress import View
 from .saved import as_prompt
 from .server import serve as run_serve
+from .train_command import train as run_train
 from .workflow import checked, is_saved, load_json, patched, with_image
 
 app = typer.Typer(
@@ -227,6 +229,8 @@ def run(
 
 batch = app.command()(run_batch)
 measure = app.command()(run_measure)
+train = app.command()(run_train)
+app.add_typer(pairs_app, name="pairs")
 
 
 @app.command()

@@ -1,0 +1,50 @@
+"""What a run has learnt, as a MODEL and as files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import comfy.sd
+from comfy.model_patcher import ModelPatcher
+
+from ..checkpoints.families import family_of
+from ..checkpoints.layouts import Parts
+from ..checkpoints.models import build_model
+from ..checkpoints.signs import unet_signs
+from .settings import RunError
+from .state import write_tensors
+from .weights import Weights
+
+
+def as_model(weights: Weights, model: ModelPatcher, resolution: int) -> ModelPatcher:
+    """The MODEL with what was learnt: patches on it, or for a base without pictures a new one."""
+    if not weights.net.grown:
+        return comfy.sd.load_lora_for_models(model, None, weights.lora_tensors(), 1.0, 0.0)[0]
+    unet = weights.unet_tensors()
+    signs = unet_signs({name: tuple(tensor.shape) for name, tensor in unet.items()})
+    family = family_of(signs) if signs else None
+    if family is None:
+        raise RunError("model: no InstructPix2Pix family has a UNet of this base's make.")
+    parts = Parts(family, unet=unet, vae={}, text=(), resolution=resolution)
+    return build_model(parts, "the trained model")
+
+
+def write_result(
+    folder: Path, weights: Weights, model: ModelPatcher, clip: Any, vae: Any, resolution: int
+) -> list[Path]:
+    """Write what was learnt: lora.safetensors for a LoRA, result.safetensors for all else."""
+    if weights.lora is not None and not weights.net.grown:
+        path = folder / "lora.safetensors"
+        write_tensors(path, weights.lora_tensors(), {"format": "pt"})
+        return [path]
+    path, part = folder / "result.safetensors", folder / ".result.part.safetensors"
+    try:
+        comfy.sd.save_checkpoint(str(part), as_model(weights, model, resolution), clip, vae)
+        os.replace(part, path)
+    except OSError as error:
+        raise RunError(f"{path} cannot be written ({error}). Free space on the disk.") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return [path]
