@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 from PIL import Image
 
+from .choice import Choice, word_notes
 from .client import UPLOADS, Client
 from .errors import (
     AccessDenied,
@@ -58,6 +59,8 @@ class Editor(Protocol):
     async def edit(
         self, image: Picture, instruction: str, output: Path, **options: Any
     ) -> object: ...
+
+    async def checkpoint(self, name: str | None = None) -> Choice: ...
 
 
 class Place(Protocol):
@@ -128,6 +131,7 @@ class Batch:
         self._counts: dict[str, int] = {}
         self._active = 0
         self._through = asyncio.Event()
+        self._choosing = asyncio.Lock()
 
     async def run(self) -> dict[str, int]:
         """Work until nothing is pending; how many rows are in each state then.
@@ -193,7 +197,8 @@ class Batch:
         started = time.monotonic()
         try:
             image, mask = await self._inputs(entry)
-            key, stamp = row_key(entry, image, mask), stamp_of(entry)
+            parameters = {**entry.parameters, "checkpoint": await self._checkpoint(entry, editor)}
+            key, stamp = row_key(entry, parameters, image, mask), stamp_of(entry)
             self.ledger.update(entry.n, key=key)
             target = self._target(entry)
             if self._is_free(entry, target, key):
@@ -206,10 +211,12 @@ class Batch:
                     settings=entry.settings,
                     prompt_id=prompt_id,
                     resume=resume,
-                    **entry.parameters,
+                    **parameters,
                 )
             size, seconds = target.stat().st_size, time.monotonic() - started
-            notes = "; ".join(image.notes + (mask.notes if mask else ()))
+            told = (str(parameters.get(name, "")) for name in ("negative", "value", "subject"))
+            words = word_notes(parameters["checkpoint"], entry.instruction, *told)
+            notes = "; ".join(image.notes + (mask.notes if mask else ()) + words)
             self.ledger.complete(
                 entry.n, key=key, stamp=stamp, size=size, seconds=seconds, notes=notes
             )
@@ -238,6 +245,19 @@ class Batch:
         if not target.parent.resolve().is_relative_to(self.folder.resolve()):
             raise InputError(f"output: {entry.output!r} leads out of {self.folder} through a link")
         return target
+
+    async def _checkpoint(self, entry: Entry, editor: Editor) -> str:
+        """The row's checkpoint. What is chosen for rows that name none stays so in this ledger."""
+        given = entry.parameters.get("checkpoint")
+        async with self._choosing:
+            known = checkpoint_of(self.ledger, given)
+            if known is None:
+                choice = await editor.checkpoint(given)
+                known = choice.name
+                self.ledger.meta(f"checkpoint {given or ''}", known)
+                if choice.note:
+                    logger.warning("note: %s", choice.note)
+        return known
 
     def _is_free(self, entry: Entry, target: Path, key: str) -> bool:
         """Whether the result is to be made: not where a lost ledger's file is this very result.
@@ -311,7 +331,7 @@ def reconcile(ledger: Ledger, folder: Path, retry: bool = False) -> None:
             if not path.is_file() or path.stat().st_size != entry.size:
                 ledger.update(entry.n, **again)
             elif stamp != entry.stamp or not same_graph:
-                if key_now(entry) == entry.key:
+                if key_now(ledger, entry) == entry.key:
                     ledger.update(entry.n, stamp=stamp)
                 else:
                     ledger.update(entry.n, **again)
@@ -333,7 +353,12 @@ def stamp_of(entry: Entry) -> str:
     return " ".join(parts)
 
 
-def row_key(entry: Entry, image: Picture, mask: Picture | None) -> str:
+def checkpoint_of(ledger: Ledger, given: str | None) -> str | None:
+    """Which checkpoint a ledger has taken for a name, or for rows without one (None)."""
+    return ledger.meta(f"checkpoint {given or ''}")
+
+
+def row_key(entry: Entry, parameters: dict[str, Any], image: Picture, mask: Picture | None) -> str:
     """The hash of all that a row's result depends on: the prompt, which names inputs by content."""
 
     def uploaded(picture: Picture) -> str:
@@ -343,17 +368,19 @@ def row_key(entry: Entry, image: Picture, mask: Picture | None) -> str:
         uploaded(image),
         entry.instruction,
         mask=uploaded(mask) if mask else None,
-        **entry.parameters,
+        **parameters,
     )
     return prompt_key(patched(prompt, entry.settings))
 
 
-def key_now(entry: Entry) -> str | None:
+def key_now(ledger: Ledger, entry: Entry) -> str | None:
     if is_url(entry.image) or is_url(entry.mask):
         return entry.key  # not fetched again to find out
     try:
         mask = read_picture(Path(entry.mask), "mask") if entry.mask else None
-        return row_key(entry, read_picture(Path(entry.image)), mask)
+        chosen = checkpoint_of(ledger, entry.parameters.get("checkpoint"))
+        parameters = {**entry.parameters, **({"checkpoint": chosen} if chosen else {})}
+        return row_key(entry, parameters, read_picture(Path(entry.image)), mask)
     except InputError:
         return None
 

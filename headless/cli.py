@@ -107,8 +107,9 @@ def edit(
     seed: Annotated[int, typer.Option(help="Another seed is another attempt.")] = 0,
     negative: Annotated[str, typer.Option(help="What to steer away from.")] = "",
     checkpoint: Annotated[
-        str, typer.Option(help="A name that IP2PLoadCheckpoint lists; the built-in by default.")
-    ] = BUILT_IN,
+        str | None,
+        typer.Option(help="A name that IP2PLoadCheckpoint lists; an editor for photos by default."),
+    ] = None,
     mask: Annotated[Path | None, typer.Option(help="A picture; white may change.")] = None,
     settings: SetOption = None,
     server: ServerOption = None,
@@ -139,10 +140,10 @@ def edit(
         raise InputError(f"--output {output}: the result is a .png")
     address = Address(server, header, insecure, ca, timeout)
     scales = dict(text_cfg=text_cfg, image_cfg=image_cfg, steps=steps)
-    parameters: dict[str, Any] = dict(seed=seed, negative=negative, checkpoint=checkpoint)
+    parameters: dict[str, Any] = dict(seed=seed, negative=negative)
     parameters |= {name: value for name, value in scales.items() if value is not None}
 
-    async def work() -> list[dict[str, Any]]:
+    async def work() -> dict[str, Any]:
         async def one(image: Path, instruction: str, target: Path) -> dict[str, Any]:
             words = f"{preset}: {instruction}" if preset else f'"{instruction}"'
             line = view.line(f"{image.name}: {words}", "waiting")
@@ -165,10 +166,18 @@ def edit(
 
         with View(as_json) as view:
             async with address.client(view) as client:
-                return list(await gather(*(one(*job) for job in jobs)))
+                choice = await client.checkpoint(checkpoint)
+                parameters["checkpoint"] = choice.name
+                if choice.note:
+                    view.note(choice.note)
+                done = list(await gather(*(one(*job) for job in jobs)))
+                return {"edits": done, "checkpoint": choice.name, "note": choice.note}
 
     done = finish(work())
-    report(as_json, {"edits": done}, "\n".join(d["output"] for d in done))
+    report(as_json, done, "\n".join(made["output"] for made in done["edits"]))
+    if done["note"] and done["checkpoint"] == BUILT_IN and not as_json:
+        # Again, beside the result.
+        errors.print(f"note: {escape(done['note'])}", highlight=False, soft_wrap=True)
 
 
 @app.command()

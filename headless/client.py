@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from .choice import Choice, choose, word_notes
 from .errors import (
     AccessDenied,
     InputError,
@@ -92,6 +93,7 @@ class Client:
         self._connected = asyncio.Event()
         self._tried = asyncio.Event()  # a first time to connect, with whatever success
         self._uploads: dict[str, FileRef] = {}  # by content, the oldest first
+        self._choices: dict[str | None, Choice] = {}  # of checkpoints, by the name that was given
         self._info: Info = {}  # what the server has said of its nodes
 
     async def __aenter__(self) -> Client:
@@ -183,7 +185,8 @@ class Client:
     ) -> Result:
         """Edit one picture by an instruction and save it as `output` (a PNG).
 
-        The result's notes say what the files hold that was edited otherwise.
+        The result's notes say what the files hold that was edited otherwise, and which checkpoint
+        was chosen where none is named.
 
         parameters  as `edit_prompt` takes them: text_cfg, image_cfg, steps, seed, checkpoint, ...
         settings    other inputs by title, such as {"Sampler.scheduler": "karras"}
@@ -193,7 +196,11 @@ class Client:
             picture = await asyncio.to_thread(read_picture, picture)
         if isinstance(region, Path):
             region = await asyncio.to_thread(read_picture, region, "mask")
-        notes = picture.notes + (region.notes if region else ())
+        choice = await self.checkpoint(parameters.get("checkpoint"))
+        parameters["checkpoint"] = choice.name
+        told = (str(parameters.get(name, "")) for name in ("negative", "value", "subject"))
+        notes = tuple(filter(None, [choice.note])) + picture.notes
+        notes += (region.notes if region else ()) + word_notes(choice.name, instruction, *told)
         for attempt in range(SUBMISSIONS):
             source = await self.upload(picture)
             where = await self.upload(region) if region else None
@@ -231,6 +238,12 @@ class Client:
                 prompt_id = None
         raise AssertionError("unreachable")
 
+    async def checkpoint(self, name: str | None = None) -> Choice:
+        """As `choose`; it is asked once for each name."""
+        if name not in self._choices:
+            self._choices[name] = await self._patiently(partial(choose, self.server, name))
+        return self._choices[name]
+
     async def known(self, prompt: Prompt) -> Info:
         """What the server says of the nodes of a prompt; it is asked once for each class."""
         for kind in {described["class_type"] for described in prompt.values()} - set(self._info):
@@ -244,6 +257,7 @@ class Client:
             check_values(prompt, await self.known(prompt))
         except InputError:
             self._info.clear()  # its lists may have grown since
+            self._choices.clear()
             check_values(prompt, await self.known(prompt))
 
     async def ready(self) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from .batch import Endpoint
+from .choice import Choice
 from .client import Client
 from .errors import InputError, ServerUnavailable
 from .files import write_whole
@@ -62,6 +63,12 @@ class Worker:
             output = Path(folder, name)
             await self._client.edit(image, instruction, output, mask=mask, **options)
             return output.read_bytes()
+
+    async def checkpoint(self, name: str | None) -> Choice:
+        if self._client is None:
+            await self.ready()
+        assert self._client
+        return await self._client.checkpoint(name)
 
     async def stop(self) -> None:
         await self._open.aclose()
@@ -120,6 +127,11 @@ class RayPlace:
         data = await self._answer(job)
         with write_whole(output) as file:
             file.write(data)
+
+    async def checkpoint(self, name: str | None = None) -> Choice:
+        """As `Client.checkpoint`, by the worker."""
+        found: Choice = await self._answer(self._worker.checkpoint.remote(name))
+        return found
 
     async def _answer(self, job: Awaitable[Any], seconds: float | None = None) -> Any:
         """What the worker returns or raises; ServerUnavailable if the worker is lost."""

@@ -90,8 +90,16 @@ def family_of(source: Scene, target: Scene) -> str | None:
     return FAMILY_OF[changed[0]] if changed else "none"
 
 
-def instruct(source: Scene, target: Scene, rng: np.random.Generator, held_out: bool = False) -> str:
+def instruct(
+    source: Scene,
+    target: Scene,
+    rng: np.random.Generator,
+    held_out: bool = False,
+    typos: float = TYPOS,
+) -> str:
     """One wording, chosen by `rng`, of the edit that leads from `source` to `target`.
+
+    typos  the share of wordings with a mistake in typing
 
     Held-out wordings are typed without mistakes, so that only the wording is new.
     """
@@ -103,7 +111,7 @@ def instruct(source: Scene, target: Scene, rng: np.random.Generator, held_out: b
     kind = kind_of(source)
     phrases = [ATTRIBUTES[kind, name].phrase(source, target, rng, held_out) for name in changed]
     text = " and ".join(phrases) or one(rng, options)
-    if not held_out and rng.random() < TYPOS:
+    if not held_out and rng.random() < typos:
         text = mistyped(text, rng)
     return spoken(text, rng)
 

@@ -1,12 +1,21 @@
-"""The tokens that training meets: CLIP's, counted anew."""
+"""The tokens that training meets: CLIP's, counted anew. And its words, for people:
+`python -m mini.vocabulary` writes them to mini/words.txt, from which `ip2p` warns of others.
+"""
+
+import re
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from .data import Pairs
+from .data import Pairs, groups
+from .instructions import instruct
 from .networks import CLIP_CONFIG, load_tokenizer
+from .scenes import KINDS
+
+WORDS = Path(__file__).with_name("words.txt")
 
 
 def tokenize(tokenizer: CLIPTokenizer, texts: list[str]) -> list[list[int]]:
@@ -45,3 +54,20 @@ def build_vocabulary(pairs: Pairs, seed: int = 0) -> Vocabulary:
     rng = np.random.default_rng([seed, 1])
     corpus = ["", *(pairs.draw(rng).instruction for _ in range(20_000))]
     return Vocabulary(sorted({t for row in tokenize(load_tokenizer(), corpus) for t in row}))
+
+
+def known_words() -> list[str]:
+    """Every word of the instructions that training draws, mistakes in typing left out."""
+    pairs = Pairs(groups(dict.fromkeys(KINDS, 30), 0))
+    rng = np.random.default_rng(0)
+    words: set[str] = set()
+    for links in pairs.edits.values():
+        for index, source, target in (links[int(n)] for n in rng.integers(len(links), size=1500)):
+            scenes = pairs.scenes[index]
+            text = instruct(scenes[source], scenes[target], rng, typos=0)
+            words |= set(re.findall(r"[a-z]+", text.lower()))
+    return sorted(words)
+
+
+if __name__ == "__main__":
+    WORDS.write_text("\n".join(known_words()) + "\n")
