@@ -83,7 +83,8 @@ def test_a_mask_and_a_preset(comfyui, picture, tmp_path):
 def test_the_function_for_scripts(comfyui, picture):
     parameters = {"checkpoint": "tiny.safetensors", "steps": 1}
     target = edit(picture, "make it snow", server=comfyui.url, **parameters)
-    assert target == picture.with_name("photo-edited.png") and Image.open(target).size == (48, 40)
+    assert target == picture.with_name("photo-make-it-snow.png")
+    assert Image.open(target).size == (48, 40)
 
 
 @pytest.mark.parametrize("workflow", API, ids=lambda path: path.stem)

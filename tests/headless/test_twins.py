@@ -10,22 +10,25 @@ import sys
 from pathlib import Path
 
 import pytest
+from instruct_pix2pix.edits.prompt import node
 from instruct_pix2pix.edits.settings import BUILT_IN
-from instruct_pix2pix.headless.workflow import load_prompt
+from instruct_pix2pix.headless.workflow import load_prompt, patched
 from PIL import Image
 
 from .command import PACK, ROOT, finished, ip2p
+from .graphs import colour
 
 PROMPTS = {path.stem: load_prompt(path) for path in (ROOT / "workflows" / "api").glob("*.json")}
 OFFLINE = sorted(name for name, prompt in PROMPTS.items() if BUILT_IN in json.dumps(prompt))
 SCRIPTS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 (SCRIPT,) = (script for script in SCRIPTS if "urllib.request" in script)
+(ONE_LINE,) = (script for script in SCRIPTS if "import edit" in script)
 (CLIENT,) = (script for script in SCRIPTS if "asyncio.run" in script)
 COMFY = Path(sys.executable).with_name("comfy")
 
 
 def test_the_readmes_script_is_short_and_needs_nothing_installed():
-    assert len([line for line in SCRIPT.splitlines() if line.strip()]) <= 20
+    assert len([line for line in SCRIPT.splitlines() if line.strip()]) <= 21
     for name in re.match("import (.*)", SCRIPT)[1].split(", "):
         assert name.split(".")[0] in sys.stdlib_module_names
 
@@ -34,9 +37,9 @@ def test_the_readmes_script_is_short_and_needs_nothing_installed():
 def test_a_prompt_runs_in_each_of_three_ways(comfyui, tmp_path, name):
     """All three are queued at once; the server has the same pictures for all."""
     prompt = PROMPTS[name]
-    for node in prompt.values():
-        if "steps" in node["inputs"]:
-            node["inputs"]["steps"] = 2  # the pictures themselves are the templates' concern
+    for described in prompt.values():
+        if "steps" in described["inputs"]:
+            described["inputs"]["steps"] = 2  # the pictures themselves are the templates' concern
     path = tmp_path / f"{name}.json"
     path.write_text(json.dumps(prompt))
     (tmp_path / "ours").mkdir()
@@ -79,10 +82,57 @@ def test_the_prompt_for_a_photo_and_a_checkpoint_runs_with_them(comfyui, picture
     assert Image.open(tmp_path / f"{path.stem}-result.png").size == (48, 40)
 
 
+def script(url, prompt, folder):
+    """Run the README's script; its exit code, what it said, and the files of its folder."""
+    folder.mkdir(exist_ok=True)
+    path = folder.parent / f"{folder.name}.json"
+    path.write_text(json.dumps(prompt))
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, url, path],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    files = {file.name: file.read_bytes() for file in folder.iterdir()}
+    return done.returncode, done.stdout + done.stderr, files
+
+
+def test_the_readmes_script_writes_the_same_files_when_it_is_run_again(comfyui, tmp_path):
+    prompt = colour(77, "script")
+    prompt["3"] = node("Preview", "PreviewImage", images=["1", 0])
+    code, said, first = script(comfyui.url, prompt, tmp_path / "first")
+    assert code == 0 and list(first) == said.split() and len(first) == 1  # and no preview
+    assert script(comfyui.url, prompt, tmp_path / "again") == (code, said, first)
+
+
+def test_the_readmes_script_tells_of_a_job_that_failed(comfyui, tmp_path):
+    prompt = load_prompt(ROOT / "workflows" / "api" / "weather.json")
+    prompt = patched(prompt, {"Model.checkpoint": "broken.safetensors"})
+    code, said, files = script(comfyui.url, prompt, tmp_path / "failed")
+    assert code == 1 and "broken.safetensors" in said and not files, said
+
+
+def twice(code, folder):
+    """Run a program of the README two times; what lies in its folder then."""
+    for _ in range(2):
+        command = [sys.executable, "-c", PACK + code, str(ROOT)]
+        subprocess.run(command, cwd=folder, check=True, timeout=600)
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*"))
+
+
 def test_the_readmes_client_edits_a_folder(comfyui, picture, tmp_path):
-    (tmp_path / "photos").mkdir()
-    Image.open(picture).save(tmp_path / "photos" / "a.jpg")
+    work = tmp_path / "work"
+    (work / "photos").mkdir(parents=True)
+    Image.open(picture).save(work / "photos" / "a.jpg")
     code = CLIENT.replace("http://127.0.0.1:8188", comfyui.url)
-    command = [sys.executable, "-c", PACK + code, str(ROOT)]
-    subprocess.run(command, cwd=tmp_path, check=True, timeout=600)
-    assert Image.open(tmp_path / "edited" / "a.png").size == (48, 40)
+    assert twice(code, work) == ["edited/a.png", "photos/a.jpg"]
+    assert Image.open(work / "edited" / "a.png").size == (48, 40)
+
+
+def test_the_readmes_line_edits_a_photo(comfyui, picture, tmp_path):
+    work = tmp_path / "work"
+    work.mkdir()
+    Image.open(picture).save(work / "photo.jpg")
+    code = ONE_LINE.replace('snow")', f'snow", server={comfyui.url!r})')
+    assert twice(code, work) == ["photo-make-it-snow.png", "photo.jpg"]
