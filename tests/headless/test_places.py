@@ -2,12 +2,12 @@
 
 import asyncio
 import random
-import shutil
 import tracemalloc
 from contextlib import asynccontextmanager
 
 import pytest
 from instruct_pix2pix.headless.batch import Batch, reconcile
+from instruct_pix2pix.headless.choice import Choice
 from instruct_pix2pix.headless.errors import InputError, OutputError, ServerUnavailable
 from instruct_pix2pix.headless.ledger import Ledger
 from instruct_pix2pix.headless.manifest import Row, read_rows
@@ -35,7 +35,10 @@ class Shaky:
             raise self.raises
         if self.random.random() < self.dies:
             raise ServerUnavailable(f"{self.url} died")
-        shutil.copy(image, output)
+        output.write_bytes(image.data)
+
+    async def checkpoint(self, name=None):
+        return Choice(name or "usual.safetensors")
 
     async def revive(self):
         await asyncio.sleep(abs(self.revives))
