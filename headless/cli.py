@@ -239,7 +239,6 @@ def run(
 batch = app.command()(run_batch)
 measure = app.command()(run_measure)
 train = app.command()(run_train)
-app.add_typer(pairs_app, name="pairs")
 
 
 @app.command()
@@ -318,6 +317,7 @@ def serve(
 
 
 def main() -> None:
+    app.add_typer(pairs_app, name="pairs")
     try:
         app()
     except IP2PError as error:
