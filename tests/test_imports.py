@@ -31,6 +31,8 @@ DRAWING = tuple(
     )
 )
 
+WRITING = ("pairs.captions", "pairs.clip_tokens", "pairs.rules", "pairs.triples")
+
 PICKLES = {"cPickle", "cloudpickle", "dill", "marshal", "pickle", "shelve"}
 CONNECTIONS = {"ftplib", "http", "multiprocessing", "socket", "subprocess", "urllib"}
 
@@ -69,6 +71,16 @@ RULES = (  # the first that matches counts
         "checkpoints/*",
         ("torch", "comfy", "safetensors", "pickle.UnpicklingError"),  # what torch.load raises
         ("checkpoints",),
+    ),
+    # Triples are written where there is no torch.
+    *(
+        Rule(f"pairs/{name}.py", ("aiohttp",) if name == "captions" else (), WRITING)
+        for name in ("captions", "clip_tokens", "rules", "triples")
+    ),
+    Rule(
+        "pairs/serve_model.py",
+        ("torch", "aiohttp", "transformers"),
+        (),
     ),
     # On ComfyUI's own modules; pyarrow reads tables where it is installed.
     Rule(
@@ -132,7 +144,7 @@ RULES = (  # the first that matches counts
     Rule(
         "headless/*",
         INSTALLED,
-        ("headless", "edits", "checkpoints.signs", "pictures.sheet"),
+        ("headless", "edits", "checkpoints.signs", *WRITING, "pictures.sheet"),
         frozenset(PICKLES),
     ),
 )
