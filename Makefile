@@ -52,8 +52,9 @@ lint: $(VENV)/.packages ## ruff and mypy
 	@mkdir -p .cache/mypy && ln -sfn ../.. .cache/mypy/instruct_pix2pix
 	@$(RUN)/mypy
 
-mini: setup ## train the built-in model
+mini: setup ## train the built-in model, from where it stopped, into runs/mini
 	@$(RUN)/python -P -m instruct_pix2pix.mini.train
+	@PYTHONPATH=$(COMFYUI) $(RUN)/python -P -m instruct_pix2pix.mini.export
 
 mini-eval: setup ## measure the built-in model
 	@PYTHONPATH=$(COMFYUI) $(RUN)/python -P -m instruct_pix2pix.mini.evaluate --sheets runs/sheets
