@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from .guidance import (
+    Branches,
     Scale,
+    branches_needed,
     combine_guidance,
     project_guidance,
     rescale_guidance,
@@ -37,18 +39,35 @@ class Schedule:
     final: float = 1.0
     outside: float = 1.0
 
-    def at(self, scale: Scale, progress: float, region: Tensor | None) -> Scale:
-        """`scale` at `progress` (0 first step, 1 last step) over `region` [B, 1, h, w]."""
+    def factor(self, progress: float) -> float | None:
+        """By how much the scale is multiplied at `progress`: 0 the first step, 1 the last one.
+
+        None where the scale does not act.
+        """
         if not self.start <= progress <= self.end:
-            return 1.0
+            return None
         run = (progress - self.start) / (self.end - self.start) if self.end > self.start else 1.0
         if self.curve == "linear":
-            scale = scale * (1 + (self.final - 1) * run)
-        elif self.curve == "cosine":
-            scale = scale * (self.final + (1 - self.final) * (1 + math.cos(math.pi * run)) / 2)
+            return 1 + (self.final - 1) * run
+        if self.curve == "cosine":
+            return self.final + (1 - self.final) * (1 + math.cos(math.pi * run)) / 2
+        return 1.0
+
+    def scale(self, scale: Scale, factor: float | None, region: Tensor | None) -> Scale:
+        """`scale` with a factor of this schedule over `region` [B or 1, 1, h, w]."""
+        if factor is None:
+            return 1.0
         if region is None or self.outside == 1:
-            return scale
-        return scale * (self.outside + (1 - self.outside) * region)
+            return scale * factor
+        return scale * factor * (self.outside + (1 - self.outside) * region)
+
+
+class Step(NamedTuple):
+    """What the guidance of one step follows: both scales, and which branches have a weight."""
+
+    text_cfg: Scale
+    image_cfg: Scale
+    needed: Branches
 
 
 @dataclass(frozen=True)
@@ -70,25 +89,34 @@ class Guidance:
     apg_norm: float = 0.0
     region: Tensor | None = None
 
-    def scales(
-        self, text_cfg: Scale, image_cfg: Scale, progress: float, x: Tensor
-    ) -> tuple[Scale, Scale]:
-        """The two scales for the latent x [B, C, h, w] at this point of the run."""
-        region = None if self.region is None else latent_region(self.region, x)
-        return (
-            self.text.at(text_cfg, progress, region),
-            self.image.at(image_cfg, progress, region),
-        )
+    def plan(
+        self, text_cfg: Scale, image_cfg: Scale, steps: int, region: Tensor | None
+    ) -> list[Step]:
+        """What each of `steps` steps follows. Steps that follow the same share one object.
+
+        region  `region` for the latent of this run, see `latent_region`
+        """
+        known: dict[tuple[float | None, float | None], Step] = {}
+        plan = []
+        for step in range(steps):
+            progress = step / max(steps - 1, 1)
+            factors = self.text.factor(progress), self.image.factor(progress)
+            if factors not in known:
+                text = self.text.scale(text_cfg, factors[0], region)
+                image = self.image.scale(image_cfg, factors[1], region)
+                known[factors] = Step(text, image, branches_needed(text, image))
+            plan.append(known[factors])
+        return plan
 
     def combine(
         self,
-        predictions: tuple[Tensor | None, Tensor | None, Tensor | None],
+        predictions: Branches,
         text_cfg: Scale,
         image_cfg: Scale,
         x: Tensor,
         sigma: Tensor,
     ) -> Tensor:
-        """The guided denoised prediction of `predictions` (instruction, image, uncond).
+        """The guided denoised prediction of `predictions`; None for one that was left out.
 
         x      the noisy latent [B, C, h, w]
         sigma  its noise level [B]
@@ -107,13 +135,16 @@ class Guidance:
         return rescale_guidance(guided, instruction, centre, self.rescale)
 
 
-def latent_region(region: Tensor, x: Tensor) -> Tensor:
-    """The mask `region` [B, H, W] as weights [B or 1, 1, h, w] for the latent x, by area."""
-    region = torch.nn.functional.interpolate(
-        region[:, None].to(x.device, torch.float32), size=x.shape[-2:], mode="area"
-    )
-    if len(region) not in (1, len(x)):
+def latent_region(region: Tensor, shape: torch.Size) -> Tensor:
+    """The mask `region` [B, H, W] as weights [B or 1, 1, h, w] for a latent of `shape`, by area.
+
+    On the CPU, since not every device has interpolation by area.
+    """
+    if len(region) not in (1, shape[0]):
         raise ValueError(
-            f"region: {len(region)} masks for a batch of {len(x)}; give one mask, or one for each."
+            f"region: {len(region)} masks for a batch of {shape[0]}; give one mask, or one for "
+            "each."
         )
-    return region
+    return torch.nn.functional.interpolate(
+        region[:, None].to("cpu", torch.float32), size=shape[-2:], mode="area"
+    )

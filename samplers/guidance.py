@@ -13,7 +13,7 @@ predictions, D = x - sigma * e, exactly as it does for noise predictions.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,11 +25,14 @@ PIXELS = (-3, -2, -1)
 
 
 class Branches(NamedTuple):
-    """One value for each branch, in the order plain CFG has: what is asked for comes first."""
+    """One value for each branch, in this order everywhere: plain CFG's pair, then the third.
 
-    instruction: bool
-    image: bool
-    uncond: bool
+    The values are of one kind: predictions, conditionings, or whether a branch is needed.
+    """
+
+    instruction: Any
+    image: Any
+    uncond: Any
 
 
 def branches_needed(text_cfg: Scale, image_cfg: Scale) -> Branches:
@@ -70,7 +73,7 @@ def combine_guidance(
 
 def with_stand_ins(
     instruction: Tensor | None, image: Tensor | None, uncond: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> Branches:
     """The three predictions as float32 (float64 stays), a missing one replaced by its neighbour.
 
     A prediction is left out only where its weight is zero. With the neighbour in its place the
@@ -84,7 +87,7 @@ def with_stand_ins(
     e1 = image if image is not None else first
     e2 = instruction if instruction is not None else e1
     e0 = uncond if uncond is not None else e1
-    return at_least_float32(e2), at_least_float32(e1), at_least_float32(e0)
+    return Branches(at_least_float32(e2), at_least_float32(e1), at_least_float32(e0))
 
 
 def at_least_float32(prediction: Tensor) -> Tensor:
@@ -93,16 +96,6 @@ def at_least_float32(prediction: Tensor) -> Tensor:
     The text term is a small difference times a large scale: in float16 it loses its digits.
     """
     return prediction.float() if prediction.itemsize < 4 else prediction
-
-
-def effective_uncond(guided: Tensor, instruction: Tensor, text_cfg: float) -> Tensor:
-    """The prediction u from which plain CFG at text_cfg arrives at `guided`.
-
-    u + text_cfg * (instruction - u) = guided. It lets a function that replaces plain CFG
-    (RescaleCFG and its kin) act on the whole of dual guidance; at image_cfg 1 u is the image
-    branch. text_cfg must not be 1, where plain CFG does not read u.
-    """
-    return (guided - instruction * text_cfg) / (1 - text_cfg)
 
 
 def project_guidance(difference: Tensor, prediction: Tensor, eta: float, max_norm: float) -> Tensor:

@@ -6,6 +6,8 @@ start noise and ancestral noise come from one stream of random numbers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -32,14 +34,23 @@ class NoiseStream:
     As in the authors' code on a CPU and in diffusers with `generator=torch.Generator("cpu")`:
     the first draw is the start noise, every ancestral step takes the next one.
 
-    seed   0 to 2**64 - 1
-    shape  [B, C, H, W] of the latent
+    seed     0 to 2**64 - 1
+    shape    [B, C, H, W] of the latent
+    numbers  for each picture its number in the batch that it was taken from, as ComfyUI's
+             `batch_index`; it then gets the noise that it had there. How many pictures that batch
+             had is not told: it is taken to end with the highest number
     """
 
-    def __init__(self, seed: int, shape: torch.Size) -> None:
+    def __init__(
+        self, seed: int, shape: torch.Size, numbers: Sequence[int] | None = None
+    ) -> None:
         self.generator = torch.Generator("cpu").manual_seed(seed)
-        self.shape = shape
+        self.shape, self.numbers = shape, numbers
 
     def draw(self) -> Tensor:
         """The next standard normal noise, float32 on the CPU."""
-        return torch.randn(self.shape, generator=self.generator)
+        if self.numbers is None:
+            return torch.randn(self.shape, generator=self.generator)
+        count = max(self.numbers) + 1
+        drawn = torch.randn(count, *self.shape[1:], generator=self.generator)
+        return drawn[list(self.numbers)]

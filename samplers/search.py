@@ -91,7 +91,7 @@ def belief(errors: Tensor, keep: float) -> Tensor:
     """How likely the model finds each result, [n]; higher is better.
 
     errors  mean squared errors of the noise predictions of the noised result,
-            [levels, 3 (uncond, image, instruction), n]
+            [levels, 3 (instruction, image, uncond), n]
     keep    0 weighs the instruction only, 1 the picture only
 
     A prediction's error stands for a negative log likelihood (Li et al., "Your Diffusion Model is
@@ -102,14 +102,14 @@ def belief(errors: Tensor, keep: float) -> Tensor:
     up to a constant: the weights of dual guidance, with the rule itself, log p(z | picture,
     instruction), at keep 0.5. A burnt result is unlikely whatever it shows.
     """
-    uncond, _, _ = errors.mean(0)
+    _, _, uncond = errors.mean(0)
     follows, keeps = follows_and_keeps(errors)
     return 2 * keep * keeps + 2 * (1 - keep) * follows - uncond
 
 
 def follows_and_keeps(errors: Tensor) -> tuple[Tensor, Tensor]:
     """By how much instruction and picture each explain the results of `errors`, [n] each."""
-    uncond, image, instruction = errors.mean(0)
+    instruction, image, uncond = errors.mean(0)
     return image - instruction, uncond - image
 
 

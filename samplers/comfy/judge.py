@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import comfy.samplers
 import comfy.utils
 import torch
 from PIL import Image
 from torch import Tensor
 
+from ..guidance import Branches
 from ..official import NoiseStream
 from ..search import belief, closer_scales, follows_and_keeps, report_table, spread_scales
-from .guider import DualGuider, check_finite
+from .guider import DualGuider
+from .noised import predict_noised
 from .probe import sigma_at
 from .sampling import Cell, Edit, live_preview
 
@@ -127,49 +128,26 @@ def noise_errors(edit: Edit, latents: Tensor, seed: int) -> Tensor:
 
     latents  [n, B, C, h, w], unscaled; all are noised alike, from `seed`
 
-    Returns [levels, 3 (uncond, image, instruction), n].
+    Returns [levels, 3 (as `Branches`), n].
     """
     count = len(latents)
     source = {"samples": edit.source["samples"].repeat(count, 1, 1, 1)}
     guider = DualGuider(edit.model, edit.instruction, edit.negative, source, 1.0, 1.0)
-    judge = Judge(count, NoiseStream(seed, latents.shape[1:]))
+    stream = NoiseStream(seed, latents.shape[1:])
     sigmas = torch.tensor([sigma_at(edit.model, level) for level in LEVELS])
     flat = latents.flatten(0, 1).float()
-    guider.sample(torch.zeros_like(flat), flat, judge, sigmas, seed=seed)
-    return torch.stack(judge.errors)
+    errors: list[Tensor] = []
 
+    def see(sigma: Tensor, latent: Tensor, predictions: Branches) -> None:
+        # D = x - sigma * e, so the error of e is that of D by sigma.
+        squares = ((torch.stack(predictions).float() - latent) / sigma) ** 2
+        errors.append(squares.unflatten(1, (count, -1)).mean((2, 3, 4, 5)).cpu())
 
-class Judge(comfy.samplers.Sampler):
-    """A "sampler" that takes no step: it noises the results and asks each branch for the noise."""
+    def draw() -> Tensor:
+        return stream.draw().repeat(count, 1, 1, 1)
 
-    def __init__(self, count: int, stream: NoiseStream) -> None:
-        self.count, self.stream = count, stream
-        self.errors: list[Tensor] = []
-
-    def sample(
-        self,
-        model_wrap: Any,
-        sigmas: Tensor,
-        extra_args: dict[str, Any],
-        callback: Callable[..., None] | None,
-        noise: Tensor,
-        latent_image: Tensor | None = None,
-        denoise_mask: Tensor | None = None,
-        disable_pbar: bool = False,
-    ) -> Tensor:
-        assert latent_image is not None
-        model, options = model_wrap.inner_model, extra_args["model_options"]
-        branches = [model_wrap.conds[name] for name in ("negative", "middle", "positive")]
-        for sigma in sigmas:
-            drawn = self.stream.draw().to(latent_image).repeat(self.count, 1, 1, 1)
-            x = model.model_sampling.noise_scaling(sigma, drawn, latent_image, False)
-            levels = sigma.expand(len(x))
-            predictions = comfy.samplers.calc_cond_batch(model, branches, x, levels, options)
-            check_finite(predictions[::-1], 1, 1, levels)
-            # D = x - sigma * e, so the error of e is that of D by sigma.
-            squares = ((torch.stack(predictions).float() - latent_image) / sigma) ** 2
-            self.errors.append(squares.unflatten(1, (self.count, -1)).mean((2, 3, 4, 5)).cpu())
-        return latent_image
+    predict_noised(guider, flat, sigmas, draw, Branches(True, True, True), see)
+    return torch.stack(errors)
 
 
 def report(tries: list[Try], made: list[Try], taken: Try, keep: float) -> str:

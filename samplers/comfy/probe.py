@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import comfy.samplers
-import comfy.utils
 import torch
 from comfy.ldm.modules.attention import optimized_attention
 from comfy.model_patcher import set_model_options_patch_replace
 from torch import Tensor
 
+from ..guidance import Branches
 from ..official import NoiseStream
 from ..relevance import attention_map, relevance_map
-from .guider import DualGuider, check_finite
+from .guider import DualGuider
+from .noised import predict_noised
 
 LOWEST = 0.625
 
@@ -57,12 +57,32 @@ def probe(
     """
     guider = DualGuider(model, instruction, negative, source, 1.0, 1.0)
     latent = source["samples"].float()
-    sampler = Probe(seed)
     # From the lowest up: a run that starts at the top starts from nothing but noise.
     levels = torch.linspace(1, LOWEST, draws).flip(0) * noise_level
     sigmas = torch.tensor([*(sigma_at(model, level) for level in levels.tolist()), 0.0])
-    guider.sample(torch.zeros_like(latent), latent, sampler, sigmas, seed=seed)
-    return Found(relevance_map(torch.stack(sampler.differences)).cpu(), sampler.attention())
+    watch = AttentionWatch(latent.shape)
+    differences: list[Tensor] = []
+    maps: list[Tensor] = []
+
+    def watched(options: dict[str, Any]) -> dict[str, Any]:
+        for name, number in BLOCKS:  # in the options of this run, which nobody else reads
+            options = set_model_options_patch_replace(options, watch, "attn2", name, number)
+        return options
+
+    def see(sigma: Tensor, latent: Tensor, predictions: Branches) -> None:
+        # D = x - sigma * e, so this is the difference of the noise predictions.
+        differences.append((predictions.image - predictions.instruction) / sigma)
+        if watch.map is not None:
+            maps.append(watch.map.cpu())
+        watch.map = None
+
+    needed = Branches(instruction=True, image=True, uncond=False)
+    draw = NoiseStream(seed, latent.shape).draw
+    predict_noised(guider, latent, sigmas, draw, needed, see, watched, show_progress=True)
+    return Found(
+        relevance_map(torch.stack(differences)).cpu(),
+        torch.stack(maps).mean(0) if maps else None,
+    )
 
 
 def check_instruction(instruction: Any, negative: Any) -> None:
@@ -80,51 +100,6 @@ def sigma_at(model: Any, noise_level: float) -> float:
     sampling = model.get_model_object("model_sampling")
     sigma = float(sampling.percent_to_sigma(1 - noise_level))
     return min(max(sigma, float(sampling.sigma_min)), float(sampling.sigma_max))
-
-
-class Probe(comfy.samplers.Sampler):
-    """A "sampler" that takes no step: it compares the two branches and returns the latent."""
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-        self.differences: list[Tensor] = []
-        self.maps: list[Tensor] = []
-
-    def sample(
-        self,
-        model_wrap: Any,
-        sigmas: Tensor,
-        extra_args: dict[str, Any],
-        callback: Callable[..., None] | None,
-        noise: Tensor,
-        latent_image: Tensor | None = None,
-        denoise_mask: Tensor | None = None,
-        disable_pbar: bool = False,
-    ) -> Tensor:
-        assert latent_image is not None
-        model, options = model_wrap.inner_model, extra_args["model_options"]
-        watch = AttentionWatch(latent_image.shape)
-        for name, number in BLOCKS:  # in the options of this run, which nobody else reads
-            options = set_model_options_patch_replace(options, watch, "attn2", name, number)
-        stream = NoiseStream(self.seed, latent_image.shape)
-        progress = comfy.utils.ProgressBar(len(sigmas) - 1)
-        for index, sigma in enumerate(sigmas[:-1]):
-            drawn = stream.draw().to(latent_image)
-            x = model.model_sampling.noise_scaling(sigma, drawn, latent_image, False)
-            watch.map = None
-            level = sigma.expand(len(x))
-            branches = [model_wrap.conds["middle"], model_wrap.conds["positive"]]
-            without, asked = comfy.samplers.calc_cond_batch(model, branches, x, level, options)
-            check_finite([asked, without], index + 1, len(sigmas) - 1, level)
-            # D = x - sigma * e, so this is the difference of the noise predictions.
-            self.differences.append((without - asked) / sigma)
-            if watch.map is not None:
-                self.maps.append(watch.map.cpu())
-            progress.update(1)  # where an interrupt is noticed
-        return latent_image
-
-    def attention(self) -> Tensor | None:
-        return torch.stack(self.maps).mean(0) if self.maps else None
 
 
 class AttentionWatch:

@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 import comfy.model_management
+import comfy.patcher_extension
 import comfy.sample
 import comfy.sampler_helpers
 import comfy.samplers
@@ -21,16 +22,9 @@ from ..control import Guidance
 from ..guidance import branches_needed
 from ..official import NoiseStream
 from .cells import BATCHING, CellsGuider, with_own_noise
-from .guider import DualGuider, check_source, kept_part
+from .guider import DualGuider, check_source
+from .hooks import HOOKS
 from .official import official_sampler, official_sampling
-
-# Functions that other nodes put on a model, which expect one number as the scale.
-HOOKS = (
-    "sampler_cfg_function",
-    "sampler_pre_cfg_function",
-    "sampler_post_cfg_function",
-    "sampler_calc_cond_batch_function",
-)
 
 # (indices of the cells in progress, their x0 estimates [n * B, C, h, w]) -> a picture to show
 Preview = Callable[[list[int], Tensor], Image.Image | None]
@@ -91,8 +85,7 @@ class Edit:
         def needs(index: int) -> Any:
             return branches_needed(cells[index].text_cfg, cells[index].image_cfg)
 
-        options = self.model.model_options
-        alone = self.sampler_name not in BATCHING or any(options.get(name) for name in HOOKS)
+        alone = self.sampler_name not in BATCHING or sees_batches(self.model)
         most = 1 if alone else cells_in_memory(self.model, self.source["samples"].shape)
         groups = []
         for _, same in groupby(sorted(range(len(cells)), key=needs), needs):
@@ -117,8 +110,6 @@ class Edit:
             # One for each picture, of which ComfyUI takes as many as it needs, in turn.
             mask = comfy.sampler_helpers.prepare_mask(mask, latent.shape, mask.device)[:, :1]
         latent = latent.repeat(len(cells), 1, 1, 1)
-        if self.denoise > 0.9999:
-            latent = kept_part(latent, mask)
         # KSampler is asked for its noise levels only: it knows denoise and each sampler's quirks.
         sigmas = comfy.samplers.KSampler(
             guider.model_patcher,
@@ -149,10 +140,11 @@ class Edit:
         seeds   one for each cell
         """
         sampler = comfy.samplers.sampler_object(self.sampler_name)
+        index = self.source.get("batch_index")
         if self.numerics == "official":
             sampling = guider.model_patcher.get_model_object("model_sampling")
             guider.model_patcher.add_object_patch("model_sampling", official_sampling(sampling))
-            streams = {seed: NoiseStream(seed, latent.shape) for seed in seeds}
+            streams = {seed: NoiseStream(seed, latent.shape, index) for seed in seeds}
 
             def draw() -> Tensor:
                 drawn = {seed: stream.draw() for seed, stream in streams.items()}
@@ -160,11 +152,10 @@ class Edit:
 
             noise, sampler = draw(), official_sampler(sampler, draw)
         else:
-            index = self.source.get("batch_index")
             drawn = {seed: comfy.sample.prepare_noise(latent, seed, index) for seed in seeds}
             noise = torch.cat([drawn[seed] for seed in seeds])
         if len(seeds) > 1:
-            sampler = with_own_noise(sampler, len(latent), seeds)
+            sampler = with_own_noise(sampler, self.sampler_name, len(latent), seeds)
         return noise, sampler
 
     def guider(self, cells: Sequence[Cell]) -> DualGuider:
@@ -183,7 +174,15 @@ class Edit:
             for scales in ([c.text_cfg for c in cells], [c.image_cfg for c in cells])
         )
         sources = {"samples": picture.repeat(len(cells), 1, 1, 1)}
-        return CellsGuider(*inputs, sources, text, image, guidance, pictures=len(picture))
+        return CellsGuider(
+            *inputs,
+            sources,
+            text,
+            image,
+            guidance,
+            pictures=len(picture),
+            same_start=len({cell.seed for cell in cells}) == 1,
+        )
 
 
 def live_preview(model: Any) -> Preview:
@@ -194,6 +193,18 @@ def live_preview(model: Any) -> Preview:
         return None if previewer is None else previewer.decode_latent_to_preview(x0[:1])
 
     return preview
+
+
+def sees_batches(model: Any) -> bool:
+    """Whether a model carries what would act on a whole batch, or on one number as the scale."""
+    options = model.model_options
+    kinds = comfy.patcher_extension.WrappersMP
+    around = (kinds.PREDICT_NOISE, kinds.CALC_COND_BATCH, kinds.OUTER_SAMPLE)
+    return any(options.get(name) for name in (*HOOKS, "context_handler")) or any(
+        comfy.patcher_extension.get_all_wrappers(kind, options, is_model_options=True)
+        or any(model.wrappers.get(kind, {}).values())
+        for kind in around
+    )
 
 
 def cells_in_memory(model: Any, shape: torch.Size) -> int:

@@ -65,7 +65,7 @@ def test_the_errors_are_those_of_the_three_branches(loaded):  # noqa: F811
         alone = noise_errors(edit, result[None], 9)[..., 0]
         torch.testing.assert_close(errors[..., index], alone, rtol=1e-4, atol=1e-5)
     same = Edit(**(vars(edit) | {"instruction": edit.negative}))
-    _, image, instruction = noise_errors(same, results, 9)[0]
+    instruction, image, _ = noise_errors(same, results, 9)[0]
     torch.testing.assert_close(image, instruction, rtol=1e-4, atol=1e-5)
 
 

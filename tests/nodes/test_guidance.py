@@ -1,6 +1,5 @@
 """Schedules, regions and limits of the two scales, in real sampling."""
 
-import comfy.samplers
 import pytest
 import torch
 from comfy_extras.nodes_custom_sampler import (
@@ -15,6 +14,12 @@ from instruct_pix2pix.nodes.sampling import IP2PGuider
 # The model and the graphs of the sampler tests.
 from ..samplers.conftest import graph, model  # noqa: F401
 
+# One sampler of each class: one evaluation a step, two, noise of its own, a history of steps, an
+# evaluation between levels, one that reads plain CFG's pair, and one of a library of its own.
+CLASSES = [
+    *("euler", "heun", "euler_ancestral", "dpmpp_2m", "dpm_2", "dpmpp_sde", "euler_cfg_pp"),
+    *("uni_pc", "ddim"),
+]
 DEFAULTS = {
     "text_start": 0.0,
     "text_end": 1.0,
@@ -56,7 +61,7 @@ def through_the_guider(model, graph, source, wired):  # noqa: F811
     )[0]["samples"]
 
 
-@pytest.mark.parametrize("sampler_name", comfy.samplers.SAMPLER_NAMES)
+@pytest.mark.parametrize("sampler_name", CLASSES)
 def test_the_defaults_change_nothing_with_any_sampler(model, graph, sampler_name):  # noqa: F811
     source = graph.source(2)
     wired = graph.edit(model, source, sampler_name=sampler_name, guidance=guidance())
@@ -73,7 +78,7 @@ def test_the_defaults_change_nothing_in_the_guider(model, graph):  # noqa: F811
     assert not torch.equal(wired, cut)
 
 
-@pytest.mark.parametrize("sampler_name", comfy.samplers.SAMPLER_NAMES)
+@pytest.mark.parametrize("sampler_name", CLASSES)
 def test_constant_maps_are_scalars_with_any_sampler(model, graph, sampler_name):  # noqa: F811
     """All of the picture outside, at 0.5 and 2: the scales 4 and 3 of another edit."""
     source = graph.source()
@@ -161,8 +166,8 @@ def test_schedules_drop_branches_by_themselves(model, graph, changes, expected):
 
 @pytest.mark.parametrize("curve, expected", [("linear", [8, 6, 4, 2, 0]), ("cosine", None)])
 def test_curves_run_from_full_to_final(curve, expected):
-    scales = guidance(text_curve=curve, text_final=0.0)
-    values = [scales.scales(8.0, 1.5, step / 4, torch.zeros(1, 4, 2, 2))[0] for step in range(5)]
+    plan = guidance(text_curve=curve, text_final=0.0).plan(8.0, 1.5, 5, None)
+    values = [step.text_cfg for step in plan]
     expected = expected or [8, 4 + 8**0.5, 4, 4 - 8**0.5, 0]
     assert values == pytest.approx(expected, abs=1e-12)
 

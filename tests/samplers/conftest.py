@@ -69,16 +69,24 @@ def graph():
             {"samples": torch.zeros_like(latent["samples"])},
         )[0]["samples"]
 
-    def plain(model, latent, cfg=7.5, positive=instruction, negative=negative):
+    def plain(
+        model,
+        latent,
+        cfg=7.5,
+        positive=instruction,
+        negative=negative,
+        sampler_name="euler",
+        steps=3,
+    ):
         """Core's KSampler with the picture in both conditionings: dual guidance at image_cfg 1."""
         picture = {"concat_latent_image": latent["samples"]}
         start = torch.zeros_like(latent["samples"])
         return comfy.sample.sample(
             model,
             comfy.sample.prepare_noise(start, 5),
-            3,
+            steps,
             cfg,
-            "euler",
+            sampler_name,
             "normal",
             node_helpers.conditioning_set_values(positive, picture),
             node_helpers.conditioning_set_values(negative, picture),

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from instruct_pix2pix.samplers.guidance import (
     branches_needed,
     combine_guidance,
-    effective_uncond,
     project_guidance,
     rescale_guidance,
     with_stand_ins,
@@ -70,20 +69,6 @@ def test_only_branches_with_a_weight_are_needed(text_cfg, image_cfg, needed):
 def test_unit_scales_return_the_instruction_branch_itself():
     e2, _, _ = predictions()
     assert torch.equal(combine_guidance(e2, None, None, 1.0, 1.0), e2)
-
-
-@given(text_cfg=scale.filter(lambda s: abs(s - 1) > 1e-2), image_cfg=scale)
-def test_plain_cfg_with_the_effective_uncond_is_dual_guidance(text_cfg, image_cfg):
-    e2, e1, e0 = predictions()
-    guided = equation(e2, e1, e0, text_cfg, image_cfg)
-    u = effective_uncond(guided, e2, text_cfg)
-    torch.testing.assert_close(u + text_cfg * (e2 - u), guided, rtol=0, atol=1e-9)
-
-
-def test_effective_uncond_is_the_image_branch_at_image_cfg_1():
-    e2, e1, e0 = predictions()
-    guided = equation(e2, e1, e0, 7.5, 1.0)
-    torch.testing.assert_close(effective_uncond(guided, e2, 7.5), e1, rtol=0, atol=1e-12)
 
 
 def test_constant_maps_equal_scalars_to_the_bit():

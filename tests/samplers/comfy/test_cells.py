@@ -5,9 +5,18 @@ import comfy.samplers
 import comfy.utils
 import pytest
 import torch
+from comfy.context_windows import (
+    IndexListContextHandler,
+    get_matching_context_schedule,
+    get_matching_fuse_method,
+)
+from comfy.patcher_extension import WrappersMP
+from comfy_extras.nodes_easycache import EasyCacheNode, LazyCacheNode
 from instruct_pix2pix.samplers.comfy.cells import BATCHING
 from instruct_pix2pix.samplers.comfy.sampling import Cell, Edit
 from instruct_pix2pix.samplers.control import Guidance, Schedule
+
+from .test_guider import assert_close
 
 CELLS = [Cell(7.5, 1.5, 5), Cell(4.0, 1.0, 5), Cell(3.0, 3.0, 5), Cell(0.0, 2.0, 8)]
 
@@ -42,18 +51,123 @@ def assert_same(found, expected):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-4)
 
 
-@pytest.mark.parametrize("sampler_name", comfy.samplers.SAMPLER_NAMES)
+@pytest.mark.parametrize("sampler_name", sorted(BATCHING))
 def test_cells_equal_single_edits(model, graph, sampler_name):
-    """With every sampler: those that cannot batch run one by one."""
+    """Within 1e-5 of the range, with every sampler that takes several cells at once."""
+    cells = [Cell(7.5, 1.5, 5), Cell(4.0, 2.0, 5), Cell(3.0, 1.2, 8)]
     source = graph.source()
-    assert_same(
-        run(model, graph, source, CELLS, sampler_name),
-        singles(model, graph, source, CELLS, sampler_name),
+    edit = Edit(model, graph.instruction, graph.negative, source, 3, sampler_name, "normal")
+    assert edit.batches(cells) == [[0, 1, 2]]
+    found = run(model, graph, source, cells, sampler_name)
+    for one, other in zip(
+        found, singles(model, graph, source, cells, sampler_name), strict=True
+    ):
+        assert_close(one, other)
+
+
+@pytest.mark.parametrize("sampler_name", sorted(set(comfy.samplers.SAMPLER_NAMES) - BATCHING))
+def test_cells_of_other_samplers_run_alone(model, graph, sampler_name):
+    source = graph.source()
+    edit = Edit(model, graph.instruction, graph.negative, source, 3, sampler_name, "normal")
+    assert edit.batches(CELLS) == [[0], [1], [2], [3]]
+    args = model, graph, source, CELLS[:1], sampler_name
+    assert_same(run(*args), singles(*args))
+
+
+@pytest.mark.parametrize("numerics", ["comfyui", "official"])
+@pytest.mark.parametrize("denoise", [1.0, 0.6])
+def test_cells_have_the_denoise_and_the_numerics_of_the_edit(model, graph, numerics, denoise):
+    source = graph.source(2) | {"batch_index": [1, 2]}
+    cells = [Cell(7.5, 1.5, 5), Cell(4.0, 2.0, 8)]
+    inputs = (model, graph.instruction, graph.negative, source, 4, "euler_ancestral", "normal")
+    edit = Edit(*inputs, denoise=denoise, numerics=numerics)
+    found = edit.sample(cells, lambda *_: None).unflatten(0, (2, 2))
+    for cell, one in zip(cells, found, strict=True):
+        alone = graph.edit(
+            model,
+            source,
+            cell.text_cfg,
+            cell.image_cfg,
+            "euler_ancestral",
+            seed=cell.seed,
+            steps=4,
+            denoise=denoise,
+            numerics=numerics,
+        )
+        assert_close(one, alone)
+
+
+def override(executor, x, timestep, *args, **kwargs):
+    """As core's CFGOverride does: one number for the scale, in the middle of the run."""
+    if timestep[0] < 5:
+        executor.class_obj.cfg = 3.0
+    return executor(x, timestep, *args, **kwargs)
+
+
+def all_together(executor, model, conds, x, timestep, options):
+    """One decision for the whole batch, as caches of steps take it."""
+    return [one * x.std() for one in executor(model, conds, x, timestep, options)]
+
+
+def outer(executor, noise, *args, **kwargs):
+    return executor(noise / noise.std(), *args, **kwargs)
+
+
+def in_windows(model):
+    """ContextWindows along the height."""
+    patched = model.clone()
+    patched.model_options["context_handler"] = IndexListContextHandler(
+        context_schedule=get_matching_context_schedule("standard_static"),
+        fuse_method=get_matching_fuse_method("pyramid"),
+        context_length=6,
+        context_overlap=2,
+        dim=2,
     )
+    return patched
 
 
-def test_the_samplers_that_batch_exist():
-    assert set(comfy.samplers.SAMPLER_NAMES) >= BATCHING
+def wrapped(kind, wrapper):
+    def patch(model):
+        patched = model.clone()
+        patched.add_wrapper(getattr(WrappersMP, kind), wrapper)
+        return patched
+
+    return patch
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        wrapped("PREDICT_NOISE", override),
+        wrapped("CALC_COND_BATCH", all_together),
+        wrapped("OUTER_SAMPLE", outer),
+        lambda model: LazyCacheNode.execute(model, 0.5, 0.0, 1.0, False)[0],
+        lambda model: EasyCacheNode.execute(model, 0.5, 0.0, 1.0, False)[0],
+    ],
+    ids=["predict_noise", "calc_cond_batch", "outer_sample", "LazyCache", "EasyCache"],
+)
+def test_cells_run_alone_where_something_acts_on_the_batch(model, graph, patch):
+    patched, source = patch(model), graph.source()
+    found = run(patched, graph, source, CELLS)
+    for one, alone in zip(found, singles(patched, graph, source, CELLS), strict=True):
+        assert torch.equal(one, alone)
+
+
+def test_cells_run_alone_in_context_windows(model, graph):
+    edit = Edit(
+        in_windows(model), graph.instruction, graph.negative, graph.source(), 3, "euler", "normal"
+    )
+    assert edit.batches(CELLS) == [[0], [1], [2], [3]]
+
+
+def test_two_masks_for_three_pictures_are_those_of_the_single_edit(model, graph):
+    """ComfyUI takes as many as there are pictures; one too few is used again, in each cell."""
+    source = graph.source(3)
+    source["noise_mask"] = torch.zeros(2, 1, 64, 64)
+    source["noise_mask"][0, ..., 32:] = 1
+    source["noise_mask"][1, ..., :16] = 1
+    args = model, graph, source, CELLS[:2], "euler_ancestral"
+    assert_same(run(*args), singles(*args))
 
 
 @pytest.mark.parametrize("masks", [1, 2])

@@ -4,26 +4,24 @@ import comfy.cldm.cldm
 import comfy.controlnet
 import comfy.ops
 import comfy.patcher_extension
+import comfy.samplers
 import comfy.sd
 import pytest
 import torch
-from comfy_extras.nodes_apg import APG
 from comfy_extras.nodes_custom_sampler import (
     BasicScheduler,
     KSamplerSelect,
     RandomNoise,
     SamplerCustomAdvanced,
+    SplitSigmas,
 )
-from comfy_extras.nodes_model_advanced import RescaleCFG
-from comfy_extras.nodes_pag import PerturbedAttentionGuidance
-from comfy_extras.nodes_tcfg import TCFG
 from instruct_pix2pix.nodes.sampling import IP2PGuider
 from instruct_pix2pix.samplers.comfy.guider import DualGuider
 
 import nodes as core_nodes
 
 SCALES = [(7.5, 1.5), (7.5, 1.0), (5.0, 5.0), (0.0, 1.5), (1.0, 1.0), (7.5, 0.8)]
-SAMPLERS = ["euler", "euler_ancestral", "dpmpp_2m", "heun", "lcm", "euler_ancestral_cfg_pp"]
+SAMPLERS = ["euler", "euler_ancestral", "dpmpp_2m", "heun", "lcm"]
 SIZES = [(1, 8, 8), (3, 8, 8), (1, 9, 13), (3, 5, 7)]
 # Core computes a branch of weight zero here, and we do not.
 DROPPED_BY_US_ALONE = [(5.0, 5.0), (0.0, 1.5)]
@@ -78,7 +76,8 @@ def test_one_call_a_step_for_the_branches_that_count(model, graph, text_cfg, ima
     assert [batch for _, batch in seen] == [branches] * 3
 
 
-def test_samplers_that_read_the_uncond_branch_get_all_three(model, graph):
+def test_samplers_written_for_plain_cfg_get_all_of_its_pair(model, graph):
+    """At equal scales the image branch has no weight, and is what they read."""
     patched, seen = calls(model)
     graph.edit(patched, graph.source(), 5, 5, "euler_ancestral_cfg_pp")
     assert [batch for _, batch in seen] == [3] * 3
@@ -92,10 +91,11 @@ def test_attention_patches_see_the_numbers_of_plain_cfg(model, graph):
         seen.append(extra_options["cond_or_uncond"])
         return q, k, v
 
-    patched = model.clone()
+    patched, around = calls(model)
     patched.set_model_attn1_patch(patch)
     graph.edit(patched, graph.source())
     assert all(numbers == [0, 1, 1] for numbers in seen)
+    assert [numbers for numbers, _ in around] == [[0, 1, 1]] * 3, "as does a function around it"
 
 
 def image_adapter(model):
@@ -131,10 +131,6 @@ PATCHES = {
     "nothing": lambda model: model,
     "attention patch": image_adapter,
     "LoRA": lora,
-    "RescaleCFG": lambda model: RescaleCFG().patch(model, 0.7)[0],
-    "PerturbedAttentionGuidance": lambda model: PerturbedAttentionGuidance.execute(model, 3.0)[0],
-    "APG": lambda model: APG.execute(model, eta=0.5, norm_threshold=5.0, momentum=0.0)[0],
-    "TCFG": lambda model: TCFG.execute(model)[0],
 }
 
 
@@ -171,33 +167,6 @@ def test_controlnet_acts_as_on_a_plain_ksampler(model, graph):
     assert not torch.allclose(three, graph.edit(model, graph.source()), atol=1e-2)
 
 
-def test_cfg_functions_and_hooks_see_the_whole_of_dual_guidance(model, graph):
-    """A function that is plain CFG changes nothing, and post-CFG hooks get the combined result."""
-    reference = graph.edit(model, graph.source())
-    outputs, seen = [], []
-
-    def plain_cfg(args):
-        return args["uncond"] + (args["cond"] - args["uncond"]) * args["cond_scale"]
-
-    def look(args):
-        seen.append(args["denoised"].clone())
-        return args["denoised"]
-
-    def look_at_predictions(args):
-        e2, e1, e0 = args["conds_out"]
-        outputs.append(e0 + 1.5 * (e1 - e0) + args["cond_scale"] * (e2 - e1))
-        return args["conds_out"]
-
-    patched = model.clone()
-    patched.set_model_sampler_cfg_function(plain_cfg)
-    patched.set_model_sampler_pre_cfg_function(look_at_predictions)
-    patched.set_model_sampler_post_cfg_function(look)
-    assert_close(graph.edit(patched, graph.source()), reference, 1e-4)
-    assert len(seen) == 3
-    for denoised, expected in zip(seen, outputs, strict=True):
-        assert_close(denoised, expected)
-
-
 @pytest.mark.parametrize("text_cfg", [1.0, 1.0005, 0.999])
 def test_a_cfg_function_near_text_cfg_1_keeps_the_pictures_term(model, graph, text_cfg):
     patched = model.clone()
@@ -206,31 +175,6 @@ def test_a_cfg_function_near_text_cfg_1_keeps_the_pictures_term(model, graph, te
     )
     ours = graph.edit(patched, graph.source(), text_cfg, 1.5)
     assert_close(ours, graph.edit(model, graph.source(), text_cfg, 1.5), 1e-3)
-
-
-def test_rescale_is_measured_against_the_instruction_branch(model, graph):
-    """RescaleCFG at 1 gives the combination the standard deviation of e2 (in its v space)."""
-    ratios = []
-
-    def measure(args):
-        sigma, x = args["sigma"].view(-1, 1, 1, 1), args["input"]
-
-        def v(denoised):
-            return (x / (sigma**2 + 1) - denoised) * (sigma**2 + 1).sqrt() / sigma
-
-        ratios.append(v(args["denoised"]).std() / v(args["cond_denoised"]).std())
-        return args["denoised"]
-
-    patched = RescaleCFG().patch(model, 1.0)[0]
-    patched.set_model_sampler_post_cfg_function(measure)
-    graph.edit(patched, graph.source())
-    torch.testing.assert_close(torch.stack(ratios), torch.ones(3), rtol=1e-4, atol=0)
-
-
-def test_pre_cfg_hooks_may_return_only_the_pair(model, graph):
-    patched = model.clone()
-    patched.set_model_sampler_pre_cfg_function(lambda args: args["conds_out"][:2])
-    assert torch.equal(graph.edit(patched, graph.source()), graph.edit(model, graph.source()))
 
 
 def test_nodes_that_override_the_scale_are_heard(model, graph):
@@ -251,19 +195,39 @@ def test_the_negative_branch_never_sees_the_picture(model, graph):
     assert torch.equal(ours, graph.edit(model, graph.source()))
 
 
-@pytest.mark.parametrize("start", ["source", "empty"])
-def test_custom_sampling_equals_the_ksampler_whatever_latent_is_wired(model, graph, start):
-    source = graph.source()
-    guider = IP2PGuider.execute(model, graph.instruction, graph.negative, source, 7.5, 1.5)[0]
-    latent = source if start == "source" else {"samples": torch.zeros(1, 4, 8, 8)}
-    samples = SamplerCustomAdvanced.execute(
-        RandomNoise.execute(5)[0],
-        guider,
-        KSamplerSelect.execute("dpmpp_2m")[0],
-        BasicScheduler.execute(model, "normal", 3, 1.0)[0],
-        latent,
-    )[0]["samples"]
-    assert torch.equal(samples, graph.edit(model, source, sampler_name="dpmpp_2m"))
+def custom(model, graph, sigmas, latent, sampler_name="dpmpp_2m"):
+    """IP2PGuider in core's SamplerCustomAdvanced."""
+    guider = IP2PGuider.execute(
+        model, graph.instruction, graph.negative, graph.source(), 7.5, 1.5
+    )[0]
+    noise, sampler = RandomNoise.execute(5)[0], KSamplerSelect.execute(sampler_name)[0]
+    return SamplerCustomAdvanced.execute(noise, guider, sampler, sigmas, latent)[0]["samples"]
+
+
+@pytest.mark.parametrize("denoise", [1.0, 0.5])
+@pytest.mark.parametrize("scheduler", comfy.samplers.SCHEDULER_NAMES)
+def test_custom_sampling_equals_the_ksampler(model, graph, scheduler, denoise):
+    """With the source wired as latent, whichever scheduler: at denoise 1 it starts from noise."""
+    sigmas = BasicScheduler.execute(model, scheduler, 4, denoise)[0]
+    ours = graph.edit(
+        model,
+        graph.source(),
+        sampler_name="dpmpp_2m",
+        scheduler=scheduler,
+        steps=4,
+        denoise=denoise,
+    )
+    assert torch.equal(custom(model, graph, sigmas, graph.source()), ours)
+    empty = custom(model, graph, sigmas, {"samples": torch.zeros(1, 4, 8, 8)})
+    assert torch.equal(empty, ours) == (denoise == 1)
+
+
+@pytest.mark.parametrize("scheduler", ["normal", "ddim_uniform"])
+def test_the_first_part_of_a_split_run_starts_from_noise_too(model, graph, scheduler):
+    sigmas = BasicScheduler.execute(model, scheduler, 5, 1.0)[0]
+    first, _ = SplitSigmas.execute(sigmas, 3).args
+    wired = custom(model, graph, first, graph.source())
+    assert torch.equal(wired, custom(model, graph, first, {"samples": torch.zeros(1, 4, 8, 8)}))
 
 
 def half_mask(height=8, width=8):
@@ -329,6 +293,18 @@ def test_a_batch_equals_its_singles(model, graph):
         assert_close(alone[0], together[index])
 
 
+@pytest.mark.parametrize("sampler_name", ["dpmpp_2m", "euler_ancestral"])
+@pytest.mark.parametrize("size", [(8, 8), (5, 7)])
+def test_a_picture_out_of_a_batch_keeps_its_official_noise(model, graph, size, sampler_name):
+    """As LatentFromBatch hands it on: the third of three alone, and the third and first again."""
+    batch = graph.source(3, *size)
+    settings = {"sampler_name": sampler_name, "numerics": "official"}
+    together = graph.edit(model, batch, **settings)
+    for picked in ([2], [2, 0], [1, 2, 1]):
+        some = {"samples": batch["samples"][picked], "batch_index": picked}
+        assert_close(graph.edit(model, some, **settings), together[picked])
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_models_are_guided_in_float32(model, graph, dtype):
     """Each branch is rounded to half precision, their combination is not."""
@@ -361,7 +337,45 @@ def test_nan_names_the_branch_and_the_step(model, graph):
 
     patched = model.clone()
     patched.set_model_unet_function_wrapper(overflow)
-    with pytest.raises(ValueError, match="the image branch .* at step 2 of 3"):
+    message = "model: the image branch .* at step 2 of 3 .* runs in float32, .* weights are damaged"
+    with pytest.raises(ValueError, match=message):
+        graph.edit(patched, graph.source())
+
+
+def test_nan_in_half_precision_is_said_to_come_from_it(model, graph):
+    patched = model.clone()
+    patched.add_object_patch("manual_cast_dtype", torch.float16)
+    patched.set_model_unet_function_wrapper(
+        lambda apply_model, args: torch.full_like(args["input"], float("inf"))
+    )
+    message = "model: the instruction and image and uncond branch .* at step 1 of 3 .* half prec"
+    with pytest.raises(ValueError, match=message):
+        graph.edit(patched, graph.source())
+
+
+@pytest.mark.parametrize("name", ["instruction", "negative"])
+def test_a_word_of_enormous_weight_is_the_cause_and_not_the_precision(model, graph, name):
+    enormous = [[1e30 * graph.instruction[0][0], {}]]
+    with pytest.raises(ValueError, match=f"{name}: .* numbers up to .*e\\+30, .* ordinary weights"):
+        graph.edit(model, graph.source(), **{name: enormous})
+
+
+def test_a_source_of_nan_is_named(model, graph):
+    source = graph.source()
+    source["samples"][0, 0, 0, 0] = float("nan")
+    with pytest.raises(ValueError, match="source: .* holds NaN or infinite .* --fp32-vae"):
+        graph.edit(model, source)
+
+
+def test_a_latent_that_ran_away_is_named(model, graph):
+    patched, steps = model.clone(), []
+
+    def hook(args):
+        steps.append(1)
+        return args["denoised"] * (float("inf") if len(steps) == 2 else 1)
+
+    patched.set_model_sampler_post_cfg_function(hook)
+    with pytest.raises(ValueError, match="at step 3 of 3 .* the sampling ran away: lower text_cfg"):
         graph.edit(patched, graph.source())
 
 

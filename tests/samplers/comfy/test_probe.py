@@ -70,7 +70,7 @@ def test_a_draw_costs_one_batch_of_two_and_the_model_is_left_as_it_was(model, gr
     source = graph.source()
     before, edit = source["samples"].clone(), graph.edit(model, source)
     probe(patched, graph.instruction, graph.negative, source, 0, 0.8, 3)
-    assert counts == [[1, 0]] * 3
+    assert counts == [[0, 1]] * 3
     assert torch.equal(source["samples"], before)
     assert "attn2" not in patched.model_options["transformer_options"].get("patches_replace", {})
     assert torch.equal(graph.edit(model, source), edit)

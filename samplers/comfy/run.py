@@ -1,0 +1,50 @@
+"""What a guider keeps for the length of one sampling run."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..control import Guidance, Step, latent_region
+from ..guidance import Scale
+from ..levels import step_of
+from .finite import FiniteWatch
+
+
+class Run:
+    """The noise levels of a run, the plan of its steps, and the watch over its predictions.
+
+    All that the steps ask of it is on the host, so that no step waits for the device.
+
+    sigmas  the noise levels of the run
+    shape   of its latent, [B, C, h, w]
+    """
+
+    def __init__(
+        self, guidance: Guidance, sigmas: list[float], shape: torch.Size, device: torch.device
+    ) -> None:
+        self.guidance, self.sigmas, self.device = guidance, sigmas, device
+        self.region = None if guidance.region is None else latent_region(guidance.region, shape)
+        self.plans: dict[tuple[Scale, Scale], list[Step]] = {}
+        self.watch = FiniteWatch(device)
+
+    def step(self, sigma: Tensor, text_cfg: Scale, image_cfg: Scale) -> Step:
+        """What the step at noise level `sigma` [B] follows, at these scales of the guider.
+
+        The scales may change within a run: nodes that override them do so from step to step.
+        """
+        scales = text_cfg, image_cfg
+        if scales not in self.plans:
+            plan = self.guidance.plan(*scales, max(len(self.sigmas) - 1, 1), self.region)
+            moved = {id(step): self.on_device(step) for step in plan}
+            self.plans[scales] = [moved[id(step)] for step in plan]
+        plan = self.plans[scales]
+        if all(step is plan[0] for step in plan):
+            return plan[0]  # without asking the device for its noise level
+        return plan[step_of(float(sigma.flatten()[0]), self.sigmas) - 1]
+
+    def on_device(self, step: Step) -> Step:
+        text, image = (
+            scale.to(self.device) if isinstance(scale, Tensor) else scale for scale in step[:2]
+        )
+        return Step(text, image, step.needed)
