@@ -1,4 +1,4 @@
-"""What ComfyUI's own nodes save of a loaded checkpoint is the same model when it is loaded again."""
+"""What ComfyUI's nodes save of a loaded checkpoint is the same model when it is loaded again."""
 
 from pathlib import Path
 
