@@ -22,17 +22,23 @@ async def comfy_entrypoint() -> ComfyExtension:
     from .nodes.grid import IP2PGuidanceGrid
     from .nodes.guidance import IP2PGuidance
     from .nodes.loading import IP2PLoadCheckpoint
+    from .nodes.lora import IP2PLoadLora
+    from .nodes.merging import IP2PMergeCheckpoint
     from .nodes.pairs import IP2PMakePairs
     from .nodes.pictures import IP2PEncodeSource, IP2PRestore, IP2PSampleImage
     from .nodes.presets import IP2PPreset
     from .nodes.region import IP2PEditMask
     from .nodes.sampling import IP2PGuider, IP2PKSampler
+    from .nodes.saving import IP2PSaveCheckpoint
     from .nodes.text import IP2PEncodeInstruction
 
     class InstructPix2Pix(ComfyExtension):
         async def get_node_list(self) -> list[type[io.ComfyNode]]:
             return [
                 IP2PLoadCheckpoint,
+                IP2PLoadLora,
+                IP2PMergeCheckpoint,
+                IP2PSaveCheckpoint,
                 IP2PEncodeSource,
                 IP2PEncodeInstruction,
                 IP2PKSampler,

@@ -62,7 +62,7 @@ class Parts:
 
 
 def read_checkpoint(path: Path, weights: Weights) -> Parts:
-    """Reads a single file or a diffusers folder.
+    """Reads a single file or a diffusers folder, whole or of a UNet alone.
 
     `weights`: "auto" takes EMA weights where the file holds them beside or instead of the raw ones,
     as the authors do, but for a merge, whose EMA weights are left over; "ema" and "raw" insist.
@@ -190,8 +190,10 @@ def _read_folder(folder: Path, weights: Weights) -> Parts:
     name = folder.name
     pipeline = str(read_settings(folder / "model_index.json").get("_class_name", ""))
     place = folder / "unet" if (folder / "unet").is_dir() else folder
-    unet = read_component(place, NETWORK, NETWORK)
-    raw = read_component(place, NETWORK, NETWORK, NOT_AVERAGED)
+    unet = read_component(folder / "unet_ema", NETWORK, NETWORK)
+    raw = read_component(place, NETWORK, NETWORK)
+    if not unet:
+        unet, raw = raw, read_component(place, NETWORK, NETWORK, NOT_AVERAGED)
     if not unet and not raw:
         if other := read_component(folder / "transformer", NETWORK, NETWORK):
             recognised(other, name, Outline({}, pipeline=pipeline))
@@ -203,7 +205,7 @@ def _read_folder(folder: Path, weights: Weights) -> Parts:
         _single_set(unet or raw, weights, name)
     chosen = raw if not unet or (both and weights == "raw") else unet
     family = recognised(chosen, name, Outline({}, pipeline=pipeline))
-    marked = {True: "the raw weights (non_ema)", False: "the EMA weights"}[chosen is raw]
+    marked = "the raw weights" if chosen is raw else "the EMA weights"
     chosen = _said(chosen, name, marked if both else "its one set of weights")
     # In latent pixels, an eighth of the picture's. Some exports say nothing, or give a pair.
     sample_size = read_settings(place / "config.json").get("sample_size")

@@ -81,9 +81,9 @@ SETTINGS: dict[str, Setting] = {
             "checkpoint",
             "IP2PLoadCheckpoint",
             BUILT_IN,
-            "An InstructPix2Pix checkpoint of the Stable Diffusion 1.5 family: a file in "
-            "models/checkpoints, a diffusers folder in models/diffusers, or the built-in "
-            "ip2p-mini, which only knows drawn scenes.",
+            "An InstructPix2Pix checkpoint of Stable Diffusion 1.5 or SDXL, or CosXL Edit: a file "
+            "in models/checkpoints or models/diffusion_models, a diffusers folder in "
+            "models/diffusers, or the built-in ip2p-mini, which only knows drawn scenes.",
             listed=True,
         ),
         Setting(
@@ -91,7 +91,8 @@ SETTINGS: dict[str, Setting] = {
             "IP2PLoadCheckpoint",
             "auto",
             "Which weights to take from a file that holds two sets. auto: the averaged (EMA) ones "
-            "where there are any, as the authors do. ema, raw: insist.",
+            "where there are any, as the authors do, but not those that a merge left over. "
+            "ema, raw: insist. The log says what was taken.",
             choices=("auto", "ema", "raw"),
         ),
         Setting(

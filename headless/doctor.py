@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..checkpoints.places import hub_cache
 from ..checkpoints.signs import OutlineError, look
 from ..edits.prompt import node
 from ..edits.settings import BUILT_IN
@@ -50,10 +51,13 @@ async def examine(client: Client, load: bool = False) -> list[Finding]:
     if BUILT_IN not in choices:
         findings.append(Finding("built-in model", False, f"{BUILT_IN} is not offered"))
     folders: list[str] = []
+    cached: dict[str, Path] = {}
     if is_this_machine(client.server.url.host or ""):
-        folders = await client.server.model_folders("checkpoints", "diffusers")
+        kinds = ("checkpoints", "diffusion_models", "diffusers")
+        folders = await client.server.model_folders(*kinds)
+        cached = hub_cache()
     for name in choices:
-        path = next((p for f in folders if (p := Path(f, name)).exists()), None)
+        path = next((p for f in folders if (p := Path(f, name)).exists()), cached.get(name))
         if path:
             findings.append(checkpoint(name, path))
         elif name != BUILT_IN:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import logging
 from pathlib import Path
 
 import folder_paths
@@ -11,6 +11,7 @@ from comfy_api.latest import io
 from ..checkpoints.files import CheckpointError
 from ..checkpoints.layouts import Weights
 from ..checkpoints.loading import load_checkpoint
+from ..checkpoints.places import hub_cache, pipelines_below, the_one
 from ..edits.settings import BUILT_IN
 from .inputs import setting_input
 
@@ -18,38 +19,48 @@ BUILT_IN_FILE = Path(__file__).resolve().parents[1] / "mini" / "ip2p-mini.safete
 WEIGHTS: tuple[Weights, ...] = ("auto", "ema", "raw")
 
 
-def diffusers_folders() -> dict[str, Path]:
-    """The pipelines in the `diffusers` model folders by their path below; the first one wins."""
-    found: dict[str, Path] = {}
+def entries() -> dict[str, Path | str]:
+    """What the combo lists, in its order: its path, or the model folder that ComfyUI finds it in.
+
+    Of two entries of one name the first counts.
+    """
+    found: dict[str, Path | str] = {BUILT_IN: BUILT_IN_FILE}
+    for kind in ("checkpoints", "diffusion_models"):
+        for name in folder_paths.get_filename_list(kind):
+            found.setdefault(name, kind)
+    folders: dict[str, Path] = {}
     for root in folder_paths.get_folder_paths("diffusers"):
-        for folder, subfolders, files in os.walk(root, followlinks=True):
-            if any(os.path.samefile(folder, parent) for parent in Path(folder).parents):
-                subfolders.clear()  # a link in a circle
-            elif "model_index.json" in files:
-                subfolders.clear()  # a pipeline holds no others
-                found.setdefault(os.path.relpath(folder, root), Path(folder))
+        for name, path in pipelines_below(root):
+            folders.setdefault(name, path)
+    for name, path in [*sorted(folders.items()), *hub_cache().items()]:
+        found.setdefault(name, path)
     return found
 
 
 def find_checkpoint(checkpoint: str) -> Path:
     """The file or folder behind an entry of the combo.
 
-    Anything that is not an entry raises CheckpointError: a prompt may come from anywhere, and older
-    cores do not check it.
+    Another spelling of an entry is taken where it can mean one alone; anything else raises
+    CheckpointError: a prompt may come from anywhere, and older cores do not check it.
     """
     if checkpoint == BUILT_IN:
         return BUILT_IN_FILE
-    if checkpoint in folder_paths.get_filename_list("checkpoints"):
+    known = entries()
+    name = the_one(checkpoint, known) if isinstance(checkpoint, str) else None
+    place = known[name] if name is not None else None
+    if isinstance(place, str):
         # None when it was deleted since the list was made.
-        if path := folder_paths.get_full_path("checkpoints", checkpoint):
-            return Path(path)
-    folders = diffusers_folders()
-    if checkpoint in list(folders):
-        return folders[checkpoint]
-    raise CheckpointError(
-        f"checkpoint: {checkpoint!r} is not there. Put checkpoints in models/checkpoints or "
-        "diffusers folders in models/diffusers, refresh the editor (key R), and choose one of them."
-    )
+        full = folder_paths.get_full_path(place, name)
+        place = Path(full) if full else None
+    if place is None:
+        raise CheckpointError(
+            f"checkpoint: {checkpoint!r} is not there. Put checkpoints in models/checkpoints or "
+            "diffusers folders in models/diffusers, refresh the editor (key R), and choose one of "
+            "them. `ip2p models` lists those that can be downloaded."
+        )
+    if name != checkpoint:
+        logging.info("checkpoint: %r is not there, took %r.", checkpoint, name)
+    return place
 
 
 class IP2PLoadCheckpoint(io.ComfyNode):
@@ -69,11 +80,7 @@ class IP2PLoadCheckpoint(io.ComfyNode):
                 setting_input(
                     "checkpoint",
                     # Made anew whenever the editor asks, so that a refresh shows new files.
-                    [
-                        BUILT_IN,
-                        *folder_paths.get_filename_list("checkpoints"),
-                        *sorted(diffusers_folders()),
-                    ],
+                    list(entries()),
                 ),
                 setting_input("weights"),
             ],
@@ -94,8 +101,31 @@ class IP2PLoadCheckpoint(io.ComfyNode):
                     display_name="resolution",
                     tooltip="The picture size that the model was trained for, in pixels.",
                 ),
+                io.Float.Output(
+                    "text_cfg",
+                    display_name="text_cfg",
+                    tooltip="The usual text_cfg of this kind of model: 7.5, or 5 for SDXL.",
+                ),
+                io.Float.Output(
+                    "image_cfg",
+                    display_name="image_cfg",
+                    tooltip="The usual image_cfg of this kind of model: 1.5.",
+                ),
             ],
         )
+
+    @classmethod
+    def validate_inputs(cls, checkpoint: str | None = None) -> bool | str:
+        """Takes another spelling of an entry, which ComfyUI's own check of combos would not.
+
+        None for a name that another node gives, which is not known yet.
+        """
+        try:
+            if checkpoint is not None:
+                find_checkpoint(checkpoint)
+        except CheckpointError as error:
+            return str(error)
+        return True
 
     @classmethod
     def fingerprint_inputs(cls, checkpoint: str, weights: str) -> list[tuple[str, int, int]]:
@@ -114,4 +144,11 @@ class IP2PLoadCheckpoint(io.ComfyNode):
             choice,
             embedding_directory=folder_paths.get_folder_paths("embeddings"),
         )
-        return io.NodeOutput(loaded.model, loaded.clip, loaded.vae, loaded.resolution)
+        return io.NodeOutput(
+            loaded.model,
+            loaded.clip,
+            loaded.vae,
+            loaded.resolution,
+            loaded.text_cfg,
+            loaded.image_cfg,
+        )

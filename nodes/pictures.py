@@ -100,10 +100,10 @@ class IP2PEncodeSource(io.ComfyNode):
         mask: Tensor | None = None,
         margin: int = 64,
     ) -> io.NodeOutput:
-        if vae is None:
+        if getattr(vae, "first_stage_model", None) is None:
             raise ValueError(
                 "vae: nothing arrived; the checkpoint holds no VAE. Load one with VAELoader "
-                "(for Stable Diffusion 1.5, vae-ft-mse-840000) and connect it."
+                "(for Stable Diffusion 1.5, vae-ft-mse-840000; for SDXL, sdxl_vae) and connect it."
             )
         check_picture(image)
         SETTINGS["fit"].checked(fit)

@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..edits.settings import SETTINGS
-from ..samplers.comfy.text import encode_instruction
+from ..samplers.comfy.text import encode_instruction, zeroed
 from .inputs import setting_inputs
 
 
@@ -33,6 +33,17 @@ class IP2PEncodeInstruction(io.ComfyNode):
                     tooltip="What to change, as an order. Empty changes nothing.",
                 ),
                 *setting_inputs("negative", "syntax"),
+                io.Combo.Input(
+                    "empty_negative",
+                    options=["words", "zeros"],
+                    default="words",
+                    optional=True,
+                    tooltip=(
+                        "What an empty negative is. words: the encoded empty text, as models are "
+                        "trained. zeros: all zeros, as diffusers' SDXL pipeline takes it when no "
+                        "negative is given."
+                    ),
+                ),
             ],
             # The ids may not equal input ids on the oldest supported ComfyUI.
             outputs=[
@@ -50,6 +61,18 @@ class IP2PEncodeInstruction(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, clip: Any, instruction: str, negative: str, syntax: str) -> io.NodeOutput:
+    def execute(
+        cls,
+        clip: Any,
+        instruction: str,
+        negative: str,
+        syntax: str,
+        empty_negative: str = "words",
+    ) -> io.NodeOutput:
         SETTINGS["syntax"].checked(syntax)
-        return io.NodeOutput(*encode_instruction(clip, instruction, negative, syntax))
+        if empty_negative not in ("words", "zeros"):
+            raise ValueError(f"empty_negative: got {empty_negative!r}; choose 'words' or 'zeros'.")
+        wanted, unwanted = encode_instruction(clip, instruction, negative, syntax)
+        if empty_negative == "zeros" and not negative.strip():
+            unwanted = zeroed(unwanted)
+        return io.NodeOutput(wanted, unwanted)

@@ -25,6 +25,8 @@ WORDS = json.loads(Path(__file__).with_name("help_words.json").read_text(encodin
 
 def range_of(slot: Any, words: dict[str, Any]) -> str:
     """What may be entered and what stands there at first; nothing for sockets."""
+    if slot.id == "lora_name":
+        return words["loras"]
     if isinstance(slot, io.Combo.Input):
         first = slot.options[0] if slot.default is None else slot.default
         if slot.id in NOT_OURS:

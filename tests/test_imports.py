@@ -65,6 +65,7 @@ RULES = (  # the first that matches counts
     # What a header tells, for the command line as well: no torch. Pickles are read, never run.
     Rule("checkpoints/pickles.py", ("pickle._Unpickler",), ()),
     Rule("checkpoints/outline.py", (), ("checkpoints.pickles",)),
+    Rule("checkpoints/places.py", (), ()),
     Rule("checkpoints/signs.py", (), ("checkpoints.families", "checkpoints.outline")),
     Rule("checkpoints/families/*", (), ("checkpoints.families",)),
     Rule(
@@ -144,7 +145,8 @@ RULES = (  # the first that matches counts
     Rule(
         "headless/*",
         INSTALLED,
-        ("headless", "edits", "checkpoints.signs", *WRITING, "pictures.sheet"),
+        ("headless", "edits", "checkpoints.places", "checkpoints.signs", *WRITING)
+        + ("pictures.sheet",),
         frozenset(PICKLES),
     ),
 )

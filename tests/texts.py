@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 ENGLISH = ROOT / "locales" / "en" / "nodeDefs.json"
 CONTRACT = Path(__file__).with_name("contract.json")
 # Files of the user, and names that core translates itself or shows as they are.
-NOT_OURS = {"checkpoint", "sampler_name", "scheduler"}
+NOT_OURS = {"checkpoint", "lora_name", "sampler_name", "scheduler"}
 HELD = ("default", "min", "max", "step", "options")
 
 

@@ -16,8 +16,11 @@ from ..official import fractional_timestep
 def official_sampling(sampling: Any) -> Any:
     """A copy of a model_sampling object with fractional timesteps that starts at noise * sigma_max.
 
-    Raises ValueError for models without discrete timesteps, for which there is no such rule.
+    Models of continuous noise levels (EDM, as CosXL Edit) sample so already and are given back.
+    Raises ValueError for other models without discrete timesteps, for which there is no such rule.
     """
+    if isinstance(sampling, comfy.model_sampling.ModelSamplingContinuousEDM):
+        return sampling
     if not isinstance(sampling, comfy.model_sampling.ModelSamplingDiscrete):
         raise ValueError(
             f"numerics: 'official' needs a model with discrete timesteps, this one samples with "

@@ -5,10 +5,13 @@ import shutil
 
 import folder_paths
 import pytest
+import safetensors.torch
 import torch
 from comfy_api.latest import io
 from instruct_pix2pix.checkpoints.files import CheckpointError
 from instruct_pix2pix.nodes.loading import BUILT_IN, IP2PLoadCheckpoint
+from instruct_pix2pix.nodes.pictures import IP2PEncodeSource
+from instruct_pix2pix.nodes.text import IP2PEncodeInstruction
 from instruct_pix2pix.tests.checkpoints.factory import tiny_checkpoint
 
 
@@ -16,7 +19,8 @@ from instruct_pix2pix.tests.checkpoints.factory import tiny_checkpoint
 def models(tmp_path, monkeypatch):
     """Empty model folders."""
     paths = dict(folder_paths.folder_names_and_paths)
-    for kind in ("checkpoints", "diffusers"):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    for kind in ("checkpoints", "diffusion_models", "diffusers"):
         (tmp_path / kind).mkdir()
         paths[kind] = ([str(tmp_path / kind)], folder_paths.folder_names_and_paths[kind][1])
     monkeypatch.setattr(folder_paths, "folder_names_and_paths", paths)
@@ -49,6 +53,8 @@ def test_the_contract_of_the_node():
         ("clip", io.Clip.Output),
         ("vae", io.Vae.Output),
         ("resolution", io.Int.Output),
+        ("text_cfg", io.Float.Output),
+        ("image_cfg", io.Float.Output),
     ]
     assert all(slot.tooltip and slot.display_name for slot in schema.outputs)
     assert all(slot.tooltip for slot in schema.inputs) and schema.description
@@ -158,3 +164,66 @@ def test_links_in_circles_end(models, written):
         (models / "diffusers" / name).symlink_to(models / "diffusers")
     (models / "diffusers" / "alias").symlink_to(models / "diffusers" / "tiny")
     assert combo("checkpoint")["options"] == [BUILT_IN, "alias", "tiny"]
+
+
+@pytest.mark.parametrize(
+    "name", ["sub\\tiny.safetensors", "SUB/tiny.safetensors", "old/tiny.safetensors"]
+)
+def test_another_spelling_of_the_only_such_name_is_taken(models, written, name):
+    (models / "checkpoints" / "sub").mkdir()
+    shutil.copy(written[0], models / "checkpoints" / "sub" / "tiny.safetensors")
+    assert IP2PLoadCheckpoint.validate_inputs(name) is True
+    assert load(name)[3] == 512
+
+
+def test_a_name_that_means_two_files_is_refused_before_the_queue(models, written):
+    for folder in "ab":
+        (models / "checkpoints" / folder).mkdir()
+        shutil.copy(written[0], models / "checkpoints" / folder / "tiny.safetensors")
+    assert "'tiny.safetensors' is not there" in IP2PLoadCheckpoint.validate_inputs(
+        "tiny.safetensors"
+    )
+    assert IP2PLoadCheckpoint.validate_inputs() is True  # comes from another node
+
+
+def test_a_unet_alone_is_listed_and_the_next_nodes_say_what_to_connect(models, written):
+    unet = tiny_checkpoint(models / "diffusion_models", "unet.safetensors")
+    assert unet.name in combo("checkpoint")["options"]
+    model, clip, vae, *_ = load(unet.name)
+    assert model.model.diffusion_model is not None
+    with pytest.raises(ValueError, match="^clip: nothing arrived.*CLIPLoader"):
+        IP2PEncodeInstruction.execute(clip, "make it snow", "", "plain")
+    with pytest.raises(ValueError, match="^vae: nothing arrived.*VAELoader"):
+        IP2PEncodeSource.execute(
+            image=torch.zeros(1, 64, 64, 3), vae=vae, fit="keep size", resolution=64, margin=64
+        )
+
+
+@pytest.mark.parametrize("layout", ["checkpoint-5", "root", "non_ema", "unet_ema"])
+def test_a_trainers_folder_is_loaded(models, written, layout):
+    """One of a UNet alone, and what keeps raw and averaged weights beside each other."""
+    source, place = written[1] / "unet", models / "diffusers" / "run"
+    shutil.copytree(source, place if layout == "root" else place / "unet")
+    averaged = place / "unet_ema" if layout == "unet_ema" else place / "unet"
+    if layout == "unet_ema":
+        shutil.copytree(source, averaged)
+    stem = "diffusion_pytorch_model"
+    if layout in ("unet_ema", "non_ema"):
+        tensors = safetensors.torch.load_file(averaged / f"{stem}.safetensors")
+        if layout == "non_ema":
+            tensors["conv_out.bias"] += 1
+            safetensors.torch.save_file(tensors, averaged / f"{stem}.non_ema.safetensors")
+            tensors["conv_out.bias"] -= 1
+        else:
+            tensors["conv_out.bias"] -= 1
+        safetensors.torch.save_file(tensors, averaged / f"{stem}.safetensors")
+        raw, ema, auto = (
+            load("run", which)[0].model.diffusion_model.state_dict()["out.2.bias"]
+            for which in ("raw", "ema", "auto")
+        )
+        torch.testing.assert_close(raw - ema, torch.ones(4))
+        assert torch.equal(auto, ema)
+    else:
+        assert load("run")[0].model.diffusion_model.state_dict()["out.2.bias"].shape == (4,)
+        with pytest.raises(CheckpointError, match="one set of weights, not marked as EMA"):
+            load("run", "ema")

@@ -2,15 +2,14 @@
 
 import logging
 
-import comfy.model_patcher
-import comfy.supported_models
 import pytest
 import torch
 from comfy_extras.nodes_model_merging import ModelAdd, ModelMergeSimple, ModelSubtract
 from instruct_pix2pix.checkpoints.loading import load_checkpoint
 from instruct_pix2pix.samplers.comfy.patches import check_first_layer
 
-from ...checkpoints.factory import UNET, ldm_state_dict, tiny_checkpoint, tiny_pipeline
+from ...checkpoints.factory import ldm_state_dict, tiny_checkpoint, tiny_pipeline
+from ...checkpoints.ordinary import ordinary_model
 
 
 @pytest.fixture(scope="module")
@@ -20,16 +19,7 @@ def editor(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ordinary():
-    """A text-to-image model of the same width, as core builds it."""
-    weights = ldm_state_dict(tiny_pipeline(5, in_channels=4))
-    unet = {k.removeprefix(UNET): v for k, v in weights.items() if k.startswith(UNET)}
-    found = comfy.model_detection.detect_unet_config(unet, "")
-    config = comfy.supported_models.SD15(found)
-    config.set_inference_dtype(torch.float32, None)
-    model = config.get_model(unet, "")
-    model.load_model_weights(unet, "")
-    cpu = torch.device("cpu")
-    return comfy.model_patcher.ModelPatcher(model, load_device=cpu, offload_device=cpu)
+    return ordinary_model(ldm_state_dict(tiny_pipeline(5, in_channels=4)))
 
 
 @pytest.mark.parametrize("ratio", [0.0, 0.7])
