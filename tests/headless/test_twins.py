@@ -1,6 +1,6 @@
-"""Every prompt in workflows/api/ runs by `ip2p run`, by comfy-cli, and by the README's script.
+"""Every prompt in workflows/api/ runs by `ip2p run`, by comfy-cli, and by the documented script.
 
-The README's scripts are run as they stand there, but for the address of the server.
+The scripts of docs/headless.md are run as they stand there, but for the address of the server.
 """
 
 import json
@@ -20,14 +20,14 @@ from .graphs import colour
 
 PROMPTS = {path.stem: load_prompt(path) for path in (ROOT / "workflows" / "api").glob("*.json")}
 OFFLINE = sorted(name for name, prompt in PROMPTS.items() if BUILT_IN in json.dumps(prompt))
-SCRIPTS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+SCRIPTS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "headless.md").read_text(), re.DOTALL)
 (SCRIPT,) = (script for script in SCRIPTS if "urllib.request" in script)
 (ONE_LINE,) = (script for script in SCRIPTS if "import edit" in script)
 (CLIENT,) = (script for script in SCRIPTS if "asyncio.run" in script)
 COMFY = Path(sys.executable).with_name("comfy")
 
 
-def test_the_readmes_script_is_short_and_needs_nothing_installed():
+def test_the_documented_script_is_short_and_needs_nothing_installed():
     assert len([line for line in SCRIPT.splitlines() if line.strip()]) <= 21
     for name in re.match("import (.*)", SCRIPT)[1].split(", "):
         assert name.split(".")[0] in sys.stdlib_module_names
@@ -83,7 +83,7 @@ def test_the_prompt_for_a_photo_and_a_checkpoint_runs_with_them(comfyui, picture
 
 
 def script(url, prompt, folder):
-    """Run the README's script; its exit code, what it said, and the files of its folder."""
+    """Run the documented script; its exit code, what it said, and the files of its folder."""
     folder.mkdir(exist_ok=True)
     path = folder.parent / f"{folder.name}.json"
     path.write_text(json.dumps(prompt))
@@ -114,7 +114,7 @@ def test_the_readmes_script_tells_of_a_job_that_failed(comfyui, tmp_path):
 
 
 def twice(code, folder):
-    """Run a program of the README two times; what lies in its folder then."""
+    """Run a documented program two times; what lies in its folder then."""
     for _ in range(2):
         command = [sys.executable, "-c", PACK + code, str(ROOT)]
         subprocess.run(command, cwd=folder, check=True, timeout=600)
