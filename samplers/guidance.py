@@ -112,10 +112,15 @@ def project_guidance(difference: Tensor, prediction: Tensor, eta: float, max_nor
     if max_norm > 0:
         norm = torch.linalg.vector_norm(difference, dim=PIXELS, keepdim=True)
         difference = difference * (max_norm / norm.clamp(min=max_norm))
-    direction = torch.nn.functional.normalize(prediction.double().flatten(1), dim=1)
-    flat = difference.double().flatten(1)
+    direction = torch.nn.functional.normalize(in_double(prediction).flatten(1), dim=1)
+    flat = in_double(difference).flatten(1)
     parallel = (flat * direction).sum(1, keepdim=True) * direction
-    return (flat - (1 - eta) * parallel).view_as(difference).to(difference.dtype)
+    return (flat - (1 - eta) * parallel).view_as(difference).to(difference.device, difference.dtype)
+
+
+def in_double(values: Tensor) -> Tensor:
+    """`values` in float64, on the CPU where their device has none (Apple Metal, Ascend)."""
+    return (values.cpu() if values.device.type in ("mps", "npu") else values).double()
 
 
 def rescale_guidance(guided: Tensor, instruction: Tensor, centre: Tensor, amount: float) -> Tensor:

@@ -29,7 +29,15 @@ def parse_scales(name: str, text: str) -> list[float]:
 
     Raises ValueError naming the input and what is wrong in it.
     """
-    words = re.split(r"[\s,;]+", text.strip(" \t\r\n,;"))
+    text = text.strip(" \t\r\n,;")
+    separators = re.findall(r"[\s,;]+", text)
+    unclear = re.search(r"(?<![\d.])\d+,\d+(?![\d.])", text)
+    if unclear and any("," not in separator for separator in separators):
+        raise ValueError(
+            f"{name}: {unclear[0]!r} may be one number or two. Write decimals with a point, and "
+            'one kind of separator between numbers, such as "1.5; 2.0".'
+        )
+    words = re.split(r"[\s,;]+", text)
     if words == [""]:
         raise ValueError(f'{name}: the list is empty. Write numbers such as "5, 7.5, 10".')
     scales = []

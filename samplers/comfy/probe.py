@@ -70,6 +70,15 @@ def probe(
         return options
 
     def see(sigma: Tensor, latent: Tensor, predictions: Branches) -> None:
+        for name, cond in (("instruction", "instruction"), ("image", "negative")):
+            # ComfyUI's answer where no part of a conditioning acts is all zeros.
+            if not torch.count_nonzero(getattr(predictions, name)):
+                raise ValueError(
+                    f"{cond}: it is limited to steps that are less noisy or noisier than "
+                    f"noise_level {noise_level:g} and what is below, where the model is asked. "
+                    "Take the limit off (ConditioningSetTimestepRange), or choose another "
+                    "noise_level."
+                )
         # D = x - sigma * e, so this is the difference of the noise predictions.
         differences.append((predictions.image - predictions.instruction) / sigma)
         if watch.map is not None:

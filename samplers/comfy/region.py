@@ -49,11 +49,7 @@ def find_region(
         return Region(located(found.relevance, found.attention), whole)
     if found.attention is not None:
         return Region(normalized(found.attention), whole)
-    if any({"start_percent", "end_percent"} & set(options) for _, options in instruction):
-        cause = (
-            "the instruction is limited to steps that are less noisy or noisier than noise_level. "
-            "Take the limit off (ConditioningSetTimestepRange), or choose another noise_level"
-        )
-    else:
-        cause = "this model has no cross-attention of a size to look at"
-    raise ValueError(f"method: nothing reads the instruction: {cause}. Or choose 'relevance'.")
+    raise ValueError(
+        "method: this model has no cross-attention of a size to read the instruction from. "
+        "Choose 'relevance'."
+    )

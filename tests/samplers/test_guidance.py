@@ -6,6 +6,7 @@ from diffusers.guiders.adaptive_projected_guidance import normalized_guidance
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 from hypothesis import given
 from hypothesis import strategies as st
+from instruct_pix2pix.samplers.control import latent_region
 from instruct_pix2pix.samplers.guidance import (
     branches_needed,
     combine_guidance,
@@ -115,3 +116,37 @@ def test_half_precision_is_combined_in_float32(dtype):
 def test_no_prediction_at_all_is_an_error():
     with pytest.raises(ValueError, match="at least one"):
         with_stand_ins(None, None, None)
+
+
+class OnMetal(torch.Tensor):
+    """A tensor that says it lies on an Apple GPU, and has what is missing there."""
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        if function == torch.Tensor.device.__get__:
+            return torch.device("mps")
+        if function is torch.Tensor.cpu:
+            return args[0].as_subclass(torch.Tensor)
+        if function is torch.Tensor.double:
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+        if function is torch.nn.functional.interpolate and kwargs["mode"] == "area":
+            raise RuntimeError("Adaptive pool MPS: input sizes must be divisible by output sizes")
+        if function is torch.Tensor.to:
+            moved = args[0].as_subclass(torch.Tensor).to("cpu", args[2])
+            return moved.as_subclass(cls) if args[1] == torch.device("mps") else moved
+        return super().__torch_function__(function, types, args, kwargs or {})
+
+
+def test_projection_runs_where_there_is_no_float64():
+    """On the CPU, as diffusers' does, and the result goes back."""
+    e2, e1, _ = predictions(torch.float32)
+    expected = project_guidance(e2 - e1, e2, 0.3, 5.0)
+    found = project_guidance((e2 - e1).as_subclass(OnMetal), e2.as_subclass(OnMetal), 0.3, 5.0)
+    assert isinstance(found, OnMetal)
+    assert torch.equal(found.as_subclass(torch.Tensor), expected)
+
+
+def test_a_region_is_scaled_where_there_is_no_scaling_by_area():
+    region = torch.rand(1, 20, 30, generator=torch.Generator().manual_seed(0))
+    expected = latent_region(region, torch.Size([1, 4, 7, 9]))
+    assert torch.equal(latent_region(region.as_subclass(OnMetal), (1, 4, 7, 9)), expected)

@@ -14,7 +14,7 @@ from instruct_pix2pix.samplers.search import (
 
 
 @pytest.mark.parametrize(
-    "text", ["5, 7.5, 10", "5,7.5,10", " 5 7.5\n10 ", "5; 7.5; 10;", "5.0,, 7.5, 1e1,"]
+    "text", ["5, 7.5, 10", "5,7.5,10", " 5 7.5\n10 ", "5; 7.5; 10;", "5.0,, 7.5, 1e1,", "5,7.5 10"]
 )
 def test_lists_are_read_as_people_write_them(text):
     assert parse_scales("text_cfgs", text) == [5, 7.5, 10]
@@ -31,6 +31,8 @@ def test_lists_are_read_as_people_write_them(text):
         ("101", "text_cfgs: 101 is out of range"),
         ("nan", "text_cfgs: nan is out of range"),
         ("inf", "text_cfgs: inf is out of range"),
+        ("1,5; 2,0", "text_cfgs: '1,5' may be one number or two. Write decimals with a point"),
+        ("7,5 10", "text_cfgs: '7,5' may be one number or two"),
     ],
 )
 def test_bad_lists_are_named(text, message):

@@ -1,5 +1,7 @@
 """The guider against ComfyUI's own graphs: the same latents, the same hooks, fewer UNet calls."""
 
+from contextlib import nullcontext
+
 import comfy.cldm.cldm
 import comfy.controlnet
 import comfy.ops
@@ -17,6 +19,8 @@ from comfy_extras.nodes_custom_sampler import (
 )
 from instruct_pix2pix.nodes.sampling import IP2PGuider
 from instruct_pix2pix.samplers.comfy.guider import DualGuider
+from instruct_pix2pix.samplers.control import Guidance, Schedule
+from torch.overrides import TorchFunctionMode
 
 import nodes as core_nodes
 
@@ -323,6 +327,43 @@ def test_half_precision_models_are_guided_in_float32(model, graph, dtype):
     patched.set_model_sampler_post_cfg_function(look)
     assert graph.edit(patched, graph.source()).dtype == torch.float32
     assert kinds == [torch.float32] * 3
+
+
+class Reads(TorchFunctionMode):
+    """Notes reads of tensors by the host, but for those copied to it without waiting."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen, self.copied = [], []
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        tensor = torch.Tensor
+        if function is tensor.copy_ and (kwargs or {}).get("non_blocking"):
+            self.copied.append(args[0])
+        elif function in (tensor.item, tensor.tolist, tensor.__bool__, tensor.__float__):
+            if not any(args[0] is copied for copied in self.copied):
+                self.seen.append(function)
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("curve, reads", [("constant", 0), ("cosine", 2)])
+def test_a_step_waits_for_the_device_only_to_find_its_place_in_a_schedule(
+    model, graph, curve, reads
+):
+    """With a region, too: all else is made before the first step."""
+    counted, steps = Reads(), []
+
+    def wrapper(executor, *args, **kwargs):
+        steps.append(1)
+        with counted if len(steps) > 1 else nullcontext():
+            return executor(*args, **kwargs)
+
+    patched = model.clone()
+    patched.add_wrapper(comfy.patcher_extension.WrappersMP.PREDICT_NOISE, wrapper)
+    text = Schedule(curve=curve, final=0.5, outside=0.2)
+    guidance = Guidance(text=text, region=torch.ones(1, 64, 64).tril())
+    graph.edit(patched, graph.source(), guidance=guidance)
+    assert len(counted.seen) == reads
 
 
 def test_nan_names_the_branch_and_the_step(model, graph):
