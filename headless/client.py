@@ -33,7 +33,7 @@ from .files import write_whole
 from .inputs import Info, check_values
 from .messages import Event, FileRef, Preview, Prompt
 from .names import default_name, slug
-from .outcome import Result, outputs_of
+from .outcome import Result, outputs_of, texts_of
 from .picture import Picture, read_picture
 from .protocol import Server
 from .server import PrivateServer
@@ -146,7 +146,9 @@ class Client:
                 raise
             finally:
                 del self._jobs[job.prompt_id]
-            return Result(job.prompt_id, outputs_of(prompt, entry), time.monotonic() - started)
+            seconds = time.monotonic() - started
+            texts = texts_of(prompt, entry)
+            return Result(job.prompt_id, outputs_of(prompt, entry), seconds, texts=texts)
 
     async def upload(self, image: Path | Picture) -> FileRef:
         """Put a picture on the server, once for each content. Raises InputError for a bad file."""

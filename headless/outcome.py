@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import ExecutionFailed, Interrupted, OutOfMemory, ServerMisbehaved
@@ -20,12 +21,16 @@ class Output:
 
 @dataclass(frozen=True)
 class Result:
-    """A finished job. `notes` are sentences that its user should read."""
+    """A finished job. `notes` are sentences that its user should read.
+
+    texts  what nodes that show a text have shown, by their titles
+    """
 
     prompt_id: str
     outputs: tuple[Output, ...]
     seconds: float
     notes: tuple[str, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 def outputs_of(prompt: Prompt, entry: dict[str, Any]) -> tuple[Output, ...]:
@@ -59,3 +64,13 @@ def outputs_of(prompt: Prompt, entry: dict[str, Any]) -> tuple[Output, ...]:
         if isinstance(file, dict) and "filename" in file
     )
     return tuple(sorted(outputs, key=lambda made: made.file.type != "output"))
+
+
+def texts_of(prompt: Prompt, entry: dict[str, Any]) -> dict[str, str]:
+    """The texts that a history entry holds, by the titles of their nodes."""
+    named = entry.get("outputs")
+    return {
+        title_of(prompt, node): "\n".join(map(str, made["text"]))
+        for node, made in (named.items() if isinstance(named, dict) else ())
+        if isinstance(made, dict) and isinstance(made.get("text"), list)
+    }

@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import aiohttp
 import typer
@@ -15,13 +15,31 @@ import typer
 from ..pairs.captions import Endpoint, ModelAway, ModelError, Writer
 from ..pairs.clip_tokens import ClipTokens
 from ..pairs.rules import Rules
-from ..pairs.triples import TripleLedger, TriplesError, as_line, examples, read_captions
-from ..pairs.triples import read_triples as read_examples
+from ..pairs.table import write_pairs
+from ..pairs.triples import (
+    TripleLedger,
+    TriplesError,
+    as_line,
+    examples,
+    read_captions,
+    read_triples,
+)
+from .batch import Endpoint as Server
 from .errors import AccessDenied, ComfyUINotFound, InputError, ServerUnavailable
 from .files import write_whole
 from .language_model import LocalModel
-from .options import JsonOption, finish, report
+from .options import (
+    Address,
+    CAOption,
+    HeaderOption,
+    InsecureOption,
+    JsonOption,
+    TimeoutOption,
+    finish,
+    report,
+)
 from .options import pairs as named_values
+from .pair_drawing import Drawing, PairDrawer, PairFolder, write_page
 from .progress import View
 from .server import find_comfyui
 from .torch_side import run_program
@@ -88,7 +106,7 @@ def write(
     """
     try:
         wanted = read_captions(captions)
-        known = [t for _, t in read_examples(shown)] if shown else examples()
+        known = [t for _, t in read_triples(shown)] if shown else examples()
         words = banned.read_text(encoding="utf-8").lower().split() if banned else []
         ledger = TripleLedger(output.with_suffix(".ledger"))
     except TriplesError as error:
@@ -146,3 +164,91 @@ def clip_tokens() -> ClipTokens | None:
     with suppress(ComfyUINotFound, OSError):
         return ClipTokens(find_comfyui().tree / "comfy" / "sd1_tokenizer" / "merges.txt")
     return None
+
+
+@app.command()
+def draw(
+    triples: Annotated[Path, typer.Argument(help="What ip2p pairs write made.")],
+    checkpoint: Annotated[
+        str,
+        typer.Option(help="A Stable Diffusion 1.x, 2.x or SDXL file of ComfyUI's checkpoints."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder of the pairs.")] = (
+        Path("pairs")
+    ),
+    samples: Annotated[int, typer.Option(min=1, help="Pairs to draw of each triple.")] = 8,
+    keep: Annotated[int, typer.Option(min=1, help="Pairs to keep of each triple.")] = 4,
+    steps: Annotated[int, typer.Option(min=1, help="Sampling steps.")] = 20,
+    seed: Annotated[int, typer.Option(help="Another seed draws other pairs.")] = 0,
+    resolution: Annotated[
+        int, typer.Option(help="The side of the pictures; that of the model by default.")
+    ] = 0,
+    clip_vision: Annotated[
+        str, typer.Option(help="A file of clip_vision that scores the pairs.")
+    ] = "",
+    clip: Annotated[
+        str, typer.Option(help="The text part of the same CLIP, a file of text_encoders.")
+    ] = "",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help='Other inputs of IP2PMakePairs: "swap_to=0.8".'),
+    ] = None,
+    per_server: Annotated[int, typer.Option(min=1, help="Jobs in a server's queue.")] = 2,
+    server: Annotated[
+        list[str] | None,
+        typer.Option("--server", help="A running ComfyUI; several share the triples."),
+    ] = None,
+    header: HeaderOption = None,
+    insecure: InsecureOption = False,
+    ca: CAOption = None,
+    timeout: TimeoutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw pictures before and after for every triple, and keep the best.
+
+    Stopped at any point, the same command goes on where it was. The folder is one that ip2p train
+    reads.
+    """
+    try:
+        wanted = list(dict.fromkeys(triple for _, triple in read_triples(triples)))
+    except TriplesError as error:
+        raise InputError(str(error)) from None
+    inputs = {"samples": samples, "keep": keep, "steps": steps, **MAKING}
+    inputs |= {name: typed(name, value) for name, value in named_values(settings).items()}
+    results = PairFolder(output, Drawing(checkpoint, inputs, seed, resolution, clip_vision, clip))
+    options = Address(None, header, insecure, ca, timeout).options()
+    options = {**options, "max_queued": per_server}
+    places = [Server(url, options) for url in server or ()]
+    places = places or [Server(None, options, output / "comfyui.log")]
+    output.mkdir(parents=True, exist_ok=True)
+    with View(as_json) as view:
+        line = view.line(f"{len(wanted)} triples", "" if server else "starting ComfyUI")
+        drawer = PairDrawer(results, places, per_server, view.counter(line))
+        finish(drawer.run(wanted))
+    made = list(results.pairs(wanted))
+    page = write_page(output, made)
+    value = {"pairs": len(made), "triples": len(wanted), "failed": drawer.failed}
+    lines = [f"{len(made)} pairs of {len(wanted)} triples", str(page)]
+    if made:
+        lines.insert(1, str(write_pairs(made, output)))
+    first = list(drawer.failed.items())[:10]
+    report(as_json, value, "\n".join([*lines, *(f"{name}: {why}" for name, why in first)]))
+    if drawer.failed:
+        raise typer.Exit(1)
+
+
+def typed(name: str, value: str) -> Any:
+    """A setting of IP2PMakePairs as a number where it is one."""
+    if name not in MAKING:
+        raise InputError(f"--set {name}: no such input; there are {', '.join(MAKING)}")
+    try:
+        return type(MAKING[name])(value)
+    except ValueError:
+        raise InputError(f"--set {name}={value}: expected a number") from None
+
+
+# The authors' settings, as IP2PMakePairs has them by default.
+MAKING: dict[str, Any] = {
+    **{"swap_from": 0.1, "swap_to": 0.9, "cfg_from": 7.5, "cfg_to": 15.0},
+    **{"sampler_name": "euler_ancestral", "scheduler": "normal", "thresholds": "authors"},
+}

@@ -33,6 +33,8 @@ DRAWING = tuple(
 
 WRITING = ("pairs.captions", "pairs.clip_tokens", "pairs.rules", "pairs.triples")
 
+PAIRS = ("pairs.pair", "pairs.table")  # without torch as well
+
 PICKLES = {"cPickle", "cloudpickle", "dill", "marshal", "pickle", "shelve"}
 CONNECTIONS = {"ftplib", "http", "multiprocessing", "socket", "subprocess", "urllib"}
 
@@ -78,6 +80,8 @@ RULES = (  # the first that matches counts
         Rule(f"pairs/{name}.py", ("aiohttp",) if name == "captions" else (), WRITING)
         for name in ("captions", "clip_tokens", "rules", "triples")
     ),
+    Rule("pairs/pair.py", ("PIL",), ()),
+    Rule("pairs/table.py", ("pyarrow",), ("pairs.pair",)),
     Rule(
         "pairs/serve_model.py",
         ("torch", "aiohttp", "transformers"),
@@ -145,7 +149,7 @@ RULES = (  # the first that matches counts
     Rule(
         "headless/*",
         INSTALLED,
-        ("headless", "edits", "checkpoints.places", "checkpoints.signs", *WRITING)
+        ("headless", "edits", "checkpoints.places", "checkpoints.signs", *WRITING, *PAIRS)
         + ("pictures.sheet",),
         frozenset(PICKLES),
     ),

@@ -8,7 +8,9 @@ import threading
 import time
 
 import pytest
+from instruct_pix2pix.pairs.triples import Triple, examples
 
+from ..pairs.language_model import learnt_by_heart
 from ..pairs.language_server import LanguageServer
 from .command import finished, ip2p
 
@@ -94,3 +96,22 @@ def test_each_mistake_has_its_sentence_and_its_code(captions, tmp_path) -> None:
     with served(LanguageServer(key="right")) as url:
         code, told = run(captions, "--llm", url)
     assert code == 4 and "the key is missing or wrong" in told
+
+
+def test_a_folder_is_served_and_a_model_of_the_authors_form_writes_its_triples(tmp_path) -> None:
+    known = examples()[:6]
+    folder = learnt_by_heart(tmp_path / "model", known)
+    captions = tmp_path / "captions.txt"
+    captions.write_text("\n".join(triple.input for triple in known))
+    out = tmp_path / "triples.jsonl"
+    arguments = ("--edits", "1", "--temperature", "0")
+    code, told = finished(ip2p("pairs", "write", captions, "--llm", folder, "-o", out, *arguments))
+    assert code == 0, told
+    assert [Triple(**row) for row in triples(out)] == known
+
+
+def test_a_folder_without_a_model_says_so(captions, tmp_path) -> None:
+    (tmp_path / "empty").mkdir()
+    code, told = finished(ip2p("pairs", "write", captions, "--llm", tmp_path / "empty"))
+    assert code == 4
+    assert "empty holds no language model" in told and "did not load" in told
