@@ -77,14 +77,20 @@ class Place(Protocol):
 class Endpoint:
     """One server that rows can go to: somebody's, by address, or a private one that we revive."""
 
-    def __init__(self, url: str | None, options: dict[str, Any], log: Path | None = None) -> None:
-        self.private = PrivateServer(log=log) if url is None else None
+    def __init__(
+        self,
+        url: str | None,
+        options: dict[str, Any],
+        log: Path | None = None,
+        arguments: Sequence[str] = (),
+    ) -> None:
+        self.private = PrivateServer(arguments=arguments, log=log) if url is None else None
         self.url = self.private.url if self.private else str(url)
         own: dict[str, Any] = {}
         if self.private:
             # Whether it lives is known, so there is no reason to be patient with its silence.
             own = {"scratch": self.private.scratch, "patience": 3.0}
-        self._client = Client(self.url, **{**options, **own})
+        self.client = Client(self.url, **{**options, **own})
         self._reviving = asyncio.Lock()
 
     @asynccontextmanager
@@ -92,7 +98,7 @@ class Endpoint:
         try:
             if self.private:
                 await self.private.start()
-            async with self._client as client:
+            async with self.client as client:
                 await client.ready()
                 yield client
         finally:
@@ -104,7 +110,7 @@ class Endpoint:
             if self.private and not self.private.alive:
                 logger.warning("ComfyUI died; starting it again")
                 await self.private.start()
-        await self._client.ready()
+        await self.client.ready()
 
 
 class Batch:

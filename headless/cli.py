@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..edits.settings import BUILT_IN
+from .app.command import app as run_app
 from .batch_command import batch as run_batch
 from .demo import demo as run_demo
 from .doctor import Finding, examine, options, traps
@@ -237,6 +238,7 @@ def run(
 
 
 batch = app.command()(run_batch)
+page = app.command("app")(run_app)
 measure = app.command()(run_measure)
 train = app.command()(run_train)
 

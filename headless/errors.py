@@ -77,7 +77,10 @@ class ExecutionFailed(IP2PError):
     exit_code = 6
 
     def __init__(self, node: str, kind: str, message: str, traceback: str = "") -> None:
-        super().__init__(f"{node} failed with {kind}: {message}")
+        # A node's own errors are sentences; of others the class tells as much, without its path.
+        sentence = message and (kind == "ValueError" or "custom_nodes" in kind)
+        name = kind.rpartition(".")[2]
+        super().__init__(f"{node}{'' if sentence else f' failed with {name}'}: {message}")
         self.node, self.kind, self.message, self.traceback = node, kind, message, traceback
 
     def __reduce__(self) -> tuple[Any, ...]:  # it travels between the machines of a cluster

@@ -1,0 +1,1 @@
+"""The web page `ip2p app`: editing by instruction for people without a node graph."""
