@@ -21,7 +21,7 @@ def load_editing(checkpoint: Path, steps: int, text_cfg: float, image_cfg: float
     loaded = load_checkpoint(checkpoint)
 
     def encode(images: np.ndarray) -> dict[str, Any]:
-        pictures = torch.from_numpy(images).float() / 255
+        pictures = torch.tensor(images).float() / 255
         frame = fit_training_size(pictures, loaded.resolution)
         return {"samples": loaded.vae.encode(to_working(pictures, frame))}
 

@@ -84,9 +84,12 @@ def train_text(
     if start is None:
         teach(text, vocabulary, pairs, steps, seed)
     else:
-        name = "text_model.embeddings.token_embedding.weight"
-        table = functional.pad(start[name][vocabulary.used], (0, 0, 0, 1))
-        text.load_state_dict(start | {name: table})
+        # The first word of the names is there or not, by the version of transformers.
+        given = {key.removeprefix("text_model."): value for key, value in start.items()}
+        table = given["embeddings.token_embedding.weight"][vocabulary.used]
+        given["embeddings.token_embedding.weight"] = functional.pad(table, (0, 0, 0, 1))
+        own = {key.removeprefix("text_model."): key for key in text.state_dict()}
+        text.load_state_dict({own[key]: value for key, value in given.items()})
     torch.save(text.state_dict(), folder / "text.pt")
     words.write_text(json.dumps(vocabulary.used))
     return vocabulary

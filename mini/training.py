@@ -66,7 +66,7 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         if self.path.exists():
             state = torch.load(self.path, weights_only=True)
-            clock.shared[:] = torch.tensor([state["step"], state["spent"]])
+            clock.shared[0], clock.shared[1] = state["step"], state["spent"]
             for key, part in parts.items():
                 part.load_state_dict(state["parts"][key])
 
