@@ -1,4 +1,4 @@
-"""Edits of the drawn scenes, asked for as people ask for them: `wordings` filled in."""
+"""Edits of the drawn scenes, asked for as people ask for them: the wordings of `applications`."""
 
 import re
 from dataclasses import dataclass

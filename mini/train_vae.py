@@ -178,7 +178,7 @@ def train_vae(
         torch.manual_seed(int(rng.integers(2**32)))
         losses: list[float] = []
         if rank == 0 and clock.step == 0:
-            run.log(loss=float("nan"), **measure())
+            run.log(**measure())
         for _ in run.steps(rank):
             # A whole picture at a time where the rate falls: its norms see what inference shows.
             whole = clock.done > 0.7

@@ -168,6 +168,7 @@ def plot_losses(folder: Path) -> None:
     figure, panels = plt.subplots(1, len(logs), figsize=(5 * len(logs), 4), squeeze=False)
     for panel, path in zip(panels[0], logs, strict=True):
         rows = [json.loads(line) for line in path.read_text().splitlines()]
+        rows = [row for row in rows if "loss" in row]
         panel.plot([row["minutes"] for row in rows], [row["loss"] for row in rows])
         panel.set(title=path.stem, xlabel="minutes", ylabel="loss", yscale="log")
     figure.savefig(folder / "losses.png", bbox_inches="tight")
