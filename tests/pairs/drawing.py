@@ -22,6 +22,7 @@ from ..checkpoints.factory import (
     ldm_state_dict,
     tiny_pipeline,
 )
+from ..checkpoints.factory_sdxl import WIDTHS, sdxl_pipeline, sdxl_state_dict
 
 
 def tiny_text_to_image(seed: int = 0):
@@ -32,19 +33,38 @@ def tiny_text_to_image(seed: int = 0):
         for name, weight in ldm_state_dict(pipeline).items()
         if name.startswith(UNET)
     }
-    detected = comfy.model_detection.detect_unet_config(weights, "")
-    config = comfy.supported_models.SD15(detected)
+    return model_of(weights, comfy.supported_models.SD15), pipeline
+
+
+def tiny_sdxl():
+    """The MODEL of an SDXL of 4 channels."""
+    weights = {
+        name.removeprefix(UNET): weight
+        for name, weight in sdxl_state_dict(sdxl_pipeline()).items()
+        if name.startswith(UNET)
+    }
+    first = "input_blocks.0.0.weight"
+    return model_of(weights | {first: weights[first][:, :4]}, comfy.supported_models.SDXL)
+
+
+def model_of(weights, kind):
+    """A MODEL of core's class at the widths of the weights."""
+    config = kind(comfy.model_detection.detect_unet_config(weights, ""))
     config.set_inference_dtype(torch.float32, None)
     model = config.get_model(weights, "", device=torch.device("cpu"))
     model.load_model_weights(dict(weights), "")
     device = comfy.model_management.get_torch_device()
-    return comfy.model_patcher.ModelPatcher(model, device, torch.device("cpu")), pipeline
+    return comfy.model_patcher.ModelPatcher(model, device, torch.device("cpu"))
 
 
-def text(seed: int, length: int = 77):
-    """A CONDITIONING of random numbers."""
+SDXL_WIDTHS = {"width": sum(WIDTHS.values()), "pooled": WIDTHS["g"]}
+
+
+def text(seed: int, length: int = 77, width: int = TEXT_WIDTH, pooled: int = 0):
+    """A CONDITIONING of random numbers, with a pooled text of that width."""
     generator = torch.Generator().manual_seed(seed)
-    return [[torch.randn(1, length, TEXT_WIDTH, generator=generator), {}]]
+    told = {"pooled_output": torch.randn(1, pooled, generator=generator)} if pooled else {}
+    return [[torch.randn(1, length, width, generator=generator), told]]
 
 
 def save_checkpoint(path: Path, seed: int = 0) -> Path:

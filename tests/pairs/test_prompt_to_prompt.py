@@ -4,6 +4,8 @@ In full precision on the CPU with random weights: what is tested is that pairs a
 the authors draw them. Random weights draw no pictures, so nothing is said of those.
 """
 
+import sys
+
 import comfy.model_management
 import comfy.samplers
 import pytest
@@ -21,7 +23,7 @@ from instruct_pix2pix.pairs.prompt_to_prompt import (
 )
 
 from ..checkpoints.factory import tiny_checkpoint
-from .drawing import text, tiny_text_to_image
+from .drawing import SDXL_WIDTHS, text, tiny_sdxl, tiny_text_to_image
 
 STEPS = 6
 BEFORE, AFTER, NEGATIVE = text(1), text(2), text(3)
@@ -207,6 +209,20 @@ def test_a_hook_of_another_node_sees_the_scale_of_each_row(model) -> None:
     chosen = [Draw(1, 0.5, 3.0), Draw(2, 0.5, 4.0)]
     assert worst(drawn(patched, chosen), drawn(model, chosen)) <= 1e-4
     assert seen[0] == [3.0, 3.0, 4.0, 4.0]
+
+
+def test_sdxl_draws_pairs_with_the_pooled_text_of_each(monkeypatch) -> None:
+    # Random weights of this size multiply rounding at each step, so there are few of them.
+    model, draw = tiny_sdxl(), Draw(5, 0.0, 2.0)
+    before, after, negative = (text(seed, **SDXL_WIDTHS) for seed in (1, 2, 3))
+    monkeypatch.setattr(sys.modules[__name__], "NEGATIVE", negative)
+    pair = drawn(model, [draw], before, after, steps=2)[0]
+    assert worst(pair[0], plain(model, before, draw, steps=2)[0]) <= 1e-4
+    assert worst(pair[1], plain(model, after, draw, steps=2)[0]) <= 1e-4
+    other = [[after[0][0], before[0][1]]]  # the pooled text counts
+    assert worst(plain(model, other, draw, steps=2)[0], pair[1]) > 1e-3
+    shared = drawn(model, [Draw(5, 0.8, 2.0)], before, after, steps=2)[0]
+    assert torch.equal(shared[0], pair[0]) and worst(shared[1], pair[1]) > 1e-3
 
 
 def test_the_model_is_not_changed(model) -> None:
