@@ -106,7 +106,7 @@ def test_rows_of_a_killed_worker_and_of_a_killed_server_are_done_once(
     assert [row["state"] for row in rows] == ["done"] * ROWS + ["failed"], said
     assert [row["completions"] for row in rows] == [1] * ROWS + [0]
     assert all(key_in(tmp_path / "results" / row["output"]) == row["key"] for row in rows[:ROWS])
-    assert "Sampler: " in rows[ROWS]["error"] and "text_cfg" in rows[ROWS]["error"]
+    assert "text_cfg: got -1.0; give 0.0 to 100.0" in rows[ROWS]["error"]
     assert not [process for process in workers if process.is_running()]
 
 
