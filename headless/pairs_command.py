@@ -68,6 +68,35 @@ def check(
 
 
 @app.command()
+def curve(
+    place: Annotated[Path, typer.Argument(help="Pairs in any layout that ip2p train reads.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder of the plan.")] = (
+        Path("curve")
+    ),
+    limit: Annotated[int, typer.Option(min=1, help="Pictures to take. The authors: 5000.")] = 5000,
+    text_cfg: Annotated[float, typer.Option(help="The text_cfg of all edits.")] = 7.5,
+    image_cfgs: Annotated[
+        str, typer.Option(help="The image_cfg of each point, with commas between.")
+    ] = "1,1.2,1.4,1.6,1.8,2,2.2",
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help='A column of a table: "source=NAME", target, instruction, ...'),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Plan the curve of the paper's figure 8: what ip2p batch edits and ip2p measure reads."""
+    arguments = [str(place), "--output", str(output), "--limit", str(limit)]
+    arguments += ["--text-cfg", str(text_cfg), "--image-cfgs", image_cfgs]
+    told = run_program("pairs.curve", [*arguments, "--columns", json.dumps(named_values(column))])
+    manifest, samples = output / "manifest.jsonl", output / "samples.jsonl"
+    then = [
+        f"ip2p batch {manifest} -o {output / 'edited'} --checkpoint YOURS",
+        f"ip2p measure {samples} --clip FOLDER -o {output / 'measured'}",
+    ]
+    report(as_json, {"manifest": str(manifest), "samples": str(samples)}, "\n".join([told, *then]))
+
+
+@app.command()
 def write(
     captions: Annotated[
         Path, typer.Argument(help="One caption a line, or a .jsonl with the key caption.")
