@@ -10,7 +10,8 @@ from comfy.sd1_clip import SDTokenizer
 from torch import Tensor
 
 WORD = re.compile(r"[^\W\d_]+")
-EMBEDDING = re.compile(r"embedding:\S+")
+# What is no word: the names of embeddings, and the ends of don't, it's and the like.
+PASSED_OVER = re.compile(r"embedding:\S+|['\u2019](s|t|re|ve|m|ll|d)\b", re.IGNORECASE)
 
 
 class WarningTokenizer(SDTokenizer):
@@ -26,7 +27,7 @@ class WarningTokenizer(SDTokenizer):
 
     def unknown_words(self, text: str) -> list[str]:
         """The words of `text` of which any token was never trained on, each once, in order."""
-        words = dict.fromkeys(WORD.findall(EMBEDDING.sub("", text)))
+        words = dict.fromkeys(WORD.findall(PASSED_OVER.sub(" ", text)))
         return [word for word in words if not self.known[self.tokens(word)].all()]
 
     def tokens(self, word: str) -> list[int]:

@@ -19,6 +19,8 @@ def clip():
         ("Change the weather from sunny to rainy.", []),
         ("turn it into an oil painting", []),
         ("", []),
+        ("don't change anything, it's nothing", []),
+        ("put embedding:zebra on her", []),
         ("give her a zebra and a zebra hat", ["zebra"]),
         ("让它下雪", ["让它下雪"]),
         ("add a (volcano:1.3), please", ["volcano"]),
