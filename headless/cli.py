@@ -22,11 +22,13 @@ from rich.markup import escape
 from ..edits.settings import BUILT_IN
 from .app.command import app as run_app
 from .batch_command import batch as run_batch
+from .convert_command import convert as run_convert
 from .demo import demo as run_demo
 from .doctor import Finding, examine, options, traps
 from .errors import InputError, IP2PError, NodesMissing
 from .measure_command import measure as run_measure
 from .messages import Prompt, printable
+from .models_command import models
 from .names import distinct_targets, slug
 from .options import (
     Address,
@@ -239,6 +241,8 @@ def run(
 
 batch = app.command()(run_batch)
 page = app.command("app")(run_app)
+convert = app.command()(run_convert)
+app.add_typer(models, name="models")
 measure = app.command()(run_measure)
 train = app.command()(run_train)
 
