@@ -242,7 +242,6 @@ def run(
 batch = app.command()(run_batch)
 page = app.command("app")(run_app)
 convert = app.command()(run_convert)
-app.add_typer(models, name="models")
 measure = app.command()(run_measure)
 train = app.command()(run_train)
 
@@ -323,6 +322,7 @@ def serve(
 
 
 def main() -> None:
+    app.add_typer(models, name="models")
     app.add_typer(pairs_app, name="pairs")
     try:
         app()
