@@ -38,13 +38,14 @@ class Queue:
             self._order.remove(session)
 
     def positions(self) -> dict[str, int]:
-        """How many jobs go before each waiting one."""
+        """How many jobs go before each waiting one, those that run included."""
+        running = sum(job.state == RUNNING for s in self._order for job in s.jobs)
         lines = [deque(j for j in s.jobs if j.state == WAITING) for s in self._order]
         ahead: dict[str, int] = {}
         while any(lines):
             for line in lines:
                 if line:
-                    ahead[line.popleft().id] = len(ahead)
+                    ahead[line.popleft().id] = running + len(ahead)
         return ahead
 
     def tell_all(self) -> None:

@@ -12,7 +12,9 @@ def test_people_take_turns():
         await queue.add(many, [Job("t", "s", f"many {n}", {}) for n in range(3)])
         await queue.add(few, [Job("t", "s", "few", {})])
         ahead = {job.instruction: queue.positions()[job.id] for job in many.jobs + few.jobs}
-        order = [(await queue._next())[1].instruction for _ in range(4)]
+        order = [(await queue._next())[1].instruction]
+        assert sorted(queue.positions().values()) == [1, 2, 3]  # behind the one that runs
+        order += [(await queue._next())[1].instruction for _ in range(3)]
         many.close()
         few.close()
         return ahead, order
