@@ -31,6 +31,7 @@ async def comfy_entrypoint() -> ComfyExtension:
     from .nodes.sampling import IP2PGuider, IP2PKSampler
     from .nodes.saving import IP2PSaveCheckpoint
     from .nodes.text import IP2PEncodeInstruction
+    from .nodes.training import IP2PLoadPairs, IP2PTrain
 
     class InstructPix2Pix(ComfyExtension):
         async def get_node_list(self) -> list[type[io.ComfyNode]]:
@@ -52,6 +53,8 @@ async def comfy_entrypoint() -> ComfyExtension:
                 IP2PSampleImage,
                 IP2PPreset,
                 IP2PMakePairs,
+                IP2PLoadPairs,
+                IP2PTrain,
             ]
 
     return InstructPix2Pix()

@@ -52,7 +52,7 @@ class Report:
     sizes: tuple[int, int]
 
     def lines(self, resolution: int) -> list[str]:
-        """The report in sentences; `resolution` is the training size in pixels."""
+        """The report in sentences; `resolution` is the training size in pixels, 0 if unknown."""
         held_out = sum(pair.split == "held-out" for pair in self.pairs)
         lines = [
             f"{len(self.pairs)} pairs can be used, {len(self.faults)} cannot.",
@@ -66,8 +66,9 @@ class Report:
                 f"The smallest side is {self.sizes[0]} pixels, below the training size of "
                 f"{resolution}: such pictures are enlarged and teach blur."
             )
-        megabytes = len(self.pairs) * resolution**2 * CACHED / 1e6
-        lines.append(f"The cache will take about {megabytes:.1f} MB at {resolution} pixels.")
+        if resolution:
+            megabytes = len(self.pairs) * resolution**2 * CACHED / 1e6
+            lines.append(f"The cache will take about {megabytes:.1f} MB at {resolution} pixels.")
         lines += self.notes
         lines += [f"{name}: {fault}" for name, fault in islice(self.faults.items(), 20)]
         if len(self.faults) > 20:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ..pictures.sheet import sheet_of
 from .checks import examine
@@ -22,11 +22,16 @@ SHOWN = 12
 def contact_sheet(pairs: Sequence[Pair], shown: int = SHOWN, side: int = 160) -> Image.Image:
     """Before and after of `shown` pairs, spread over the set, three a row, and their words."""
     chosen = pairs[:: max(1, len(pairs) // shown)][:shown]
+    pictures = []
+    for pair in chosen:
+        both = Image.new("RGB", (2 * side, side), "white")
+        for left, picture in ((0, pair.source), (side, pair.target)):
+            both.paste(ImageOps.pad(open_picture(picture), (side, side), color="white"), (left, 0))
+        pictures.append(both)
     across = min(3, len(chosen))
-    pictures = [open_picture(picture) for pair in chosen for picture in (pair.source, pair.target)]
-    captions = [words for pair in chosen for words in (pair.instruction, "")]
     rows = [""] * -(-len(chosen) // across)
-    return sheet_of(pictures, (side, side), ["before", "after"] * across, rows, captions)
+    captions = [pair.instruction for pair in chosen]
+    return sheet_of(pictures, (2 * side, side), [""] * across, rows, captions)
 
 
 def main() -> int:

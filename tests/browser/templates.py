@@ -40,6 +40,7 @@ SIZES = {
     "MaskPreview": PICTURE,
     "IP2PEncodeInstruction": (400, 210),
     "IP2PLoadCheckpoint": (400, 0),
+    "IP2PTrain": (400, 0),
     "ControlNetLoader": (400, 0),
 }
 COLUMN, TITLE, GAP = 340, 30, 30
@@ -153,8 +154,9 @@ async def pictures(server: PrivateServer, title: str) -> tuple[bytes, list[bytes
     prompt = patched(load_prompt(api_file(title)), {"Model.checkpoint": BUILT_IN})
     async with Client(server.url) as client:
         await client.ready()
-        source = next(key for key, node in prompt.items() if node["_meta"]["title"] == "Source")
-        if prompt[source]["class_type"] == "LoadImage":
+        titles = {node["_meta"]["title"]: key for key, node in prompt.items()}
+        source = titles.get("Source", "")  # what teaches has pairs, and shows them as Before
+        if source and prompt[source]["class_type"] == "LoadImage":
             sample = load_prompt(api_file("Weather - sunny to cloudy"))["2"]
             prompt[source] = {**sample, "inputs": {**sample["inputs"], "seed": 1}}
         shown = [node["inputs"]["images"] for node in prompt.values() if is_before(node)]
