@@ -129,7 +129,10 @@ class IP2PTrain(io.ComfyNode):
                     "kind",
                     options=["lora", "full"],
                     default="lora",
-                    tooltip="lora: a small addition to the model. full: every weight, and far more memory.",
+                    tooltip=(
+                        "lora: a small addition to the model. full: every weight, and far more "
+                        "memory."
+                    ),
                 ),
                 io.Int.Input(
                     "rank",

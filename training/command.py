@@ -90,10 +90,9 @@ def train(job: dict[str, Any]) -> None:
     if run.stopped and run.step < settings.steps:
         print(f"stopped after step {run.step} of {settings.steps}; the same command goes on")
     elif first:
-        made = write_result(
-            folder, run.weights, base.model, base.clip, base.vae, settings.resolution
+        print(
+            write_result(folder, run.weights, base.model, base.clip, base.vae, settings.resolution)
         )
-        print("\n".join(map(str, made)))
 
 
 def usable(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import comfy.sd
+import safetensors
 from comfy.model_patcher import ModelPatcher
 
 from ..checkpoints.families import family_of
 from ..checkpoints.layouts import Parts
 from ..checkpoints.models import build_model
+from ..checkpoints.saving import save_model
 from ..checkpoints.signs import unet_signs
 from .settings import RunError
 from .state import write_tensors
@@ -33,18 +34,15 @@ def as_model(weights: Weights, model: ModelPatcher, resolution: int) -> ModelPat
 
 def write_result(
     folder: Path, weights: Weights, model: ModelPatcher, clip: Any, vae: Any, resolution: int
-) -> list[Path]:
+) -> Path:
     """Write what was learnt: lora.safetensors for a LoRA, result.safetensors for all else."""
     if weights.lora is not None and not weights.net.grown:
         path = folder / "lora.safetensors"
         write_tensors(path, weights.lora_tensors(), {"format": "pt"})
-        return [path]
-    path, part = folder / "result.safetensors", folder / ".result.part.safetensors"
+        return path
+    path = folder / "result.safetensors"
     try:
-        comfy.sd.save_checkpoint(str(part), as_model(weights, model, resolution), clip, vae)
-        os.replace(part, path)
-    except OSError as error:
+        save_model(path, as_model(weights, model, resolution), clip, vae, "fp16")
+    except (OSError, safetensors.SafetensorError) as error:
         raise RunError(f"{path} cannot be written ({error}). Free space on the disk.") from error
-    finally:
-        part.unlink(missing_ok=True)
-    return [path]
+    return path
