@@ -134,21 +134,6 @@ LAYOUTS = {
             BEFORE_AND_AFTER,
         ),
     ),
-    "Teach your own edit (pairs folder)": Layout(
-        "Press **Run**. In some minutes on a CPU the built-in model learns an edit that it does "
-        "not know: a red or blue line round the picture. *Before* shows the pairs that teach it, "
-        "*Result* the edit before and after.\n\n**Your own pairs:** put them into ComfyUI's "
-        "`input` folder, pictures of equal names in `mine/before` and `mine/after`, wordings of "
-        "the instruction in `mine/instructions.txt`, and write *mine* into *Pairs*. Choose your "
-        "checkpoint in *Model*, and set `learning_rate` 0.0001, `steps` 500, `text_cfg` 7.5.\n\n"
-        "Stopped? Press **Run** again: it goes on. *Train* gives a `model`, too, to edit with at "
-        "once.",
-        (
-            ("Model and pairs", [[1, 2, NOTE], [3]]),
-            ("Train", [[4, 6]]),
-            ("Before and after", [[5]]),
-        ),
-    ),
     "Edit only what was asked": Layout(
         "Nobody paints a mask here: *Find the region* asks the model where the instruction "
         "changes the picture. Only that region is edited, and all else stays as it is, to the "
