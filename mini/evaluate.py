@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..metrics import pixels
 from .drawing import stream
 from .instructions import EDITED, FAMILIES, FAMILY_OF, Edit, changes, sample_edit, targets
 from .media import MEDIA
@@ -83,9 +84,9 @@ def nearest(edit: Edit, picture: np.ndarray) -> Scene:
 
 def psnr(a: np.ndarray, b: np.ndarray, where: np.ndarray | None = None) -> float:
     """Decibels between uint8 pictures, of the pixels of the mask only where there is one."""
-    error = (a.astype(np.float64) - b) ** 2
-    mean = error[where].mean() if where is not None else error.mean()
-    return float(10 * np.log10(255**2 / max(mean, 1e-9)))
+    first, second = (torch.from_numpy(p)[None].double() / 255 for p in (a, b))
+    counted = None if where is None else torch.from_numpy(where)[None]
+    return pixels.psnr(first, second, counted).item()
 
 
 def sharpness(picture: np.ndarray) -> float:
