@@ -30,6 +30,8 @@ import comfy.utils  # noqa: E402
 import diffusers  # noqa: E402
 import node_helpers  # noqa: E402
 from comfy_extras import nodes_custom_sampler as core_nodes  # noqa: E402
+from instruct_pix2pix.checkpoints.families import SD15  # noqa: E402
+from instruct_pix2pix.checkpoints.layouts import Parts  # noqa: E402
 from instruct_pix2pix.checkpoints.models import build_model  # noqa: E402
 from instruct_pix2pix.nodes.sampling import IP2PKSampler  # noqa: E402
 
@@ -65,7 +67,7 @@ class Contestants:
         self.unet = network(width)
         names = comfy.utils.unet_to_diffusers(LAYOUT)
         weights = {names[key]: value for key, value in self.unet.state_dict().items()}
-        self.model = build_model(weights, {}, "benchmark")
+        self.model = build_model(Parts(SD15, weights, {}, ({},), 512), "benchmark")
         self.steps = steps
         torch.manual_seed(1)
         self.picture = 5.5 * torch.randn(1, 4, size // 8, size // 8)
