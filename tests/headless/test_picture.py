@@ -6,10 +6,10 @@ import io
 import numpy as np
 import pillow_heif
 import pytest
+from instruct_pix2pix.edits.prompt import node
 from instruct_pix2pix.headless.client import Client
 from instruct_pix2pix.headless.errors import InputError
 from instruct_pix2pix.headless.picture import read_picture
-from instruct_pix2pix.headless.workflow import node
 from PIL import Image, ImageCms
 
 from .command import finished, ip2p
