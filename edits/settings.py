@@ -19,7 +19,7 @@ BUILT_IN = "ip2p-mini (built-in)"  # as IP2PLoadCheckpoint lists the model that 
 class Setting:
     """One setting of an edit.
 
-    name         the node's input; the column of a manifest; with hyphens, the option of `ip2p`
+    name         the node's input, and the column of a manifest
     node         the class of the node that has this input
     default      the value where none is given; its type is the setting's type
     help         the tooltip of the input and the help of the option
@@ -29,6 +29,7 @@ class Setting:
     choices      all that a text may be; empty where any text is right
     listed       whether ComfyUI has the list of what a text may be, such as its samplers
     multiline    whether the editor shows a text in several lines
+    flag         the option of `ip2p`, where it is not the name with hyphens
     """
 
     name: str
@@ -42,6 +43,7 @@ class Setting:
     choices: tuple[str, ...] = ()
     listed: bool = False
     multiline: bool = False
+    flag: str = ""
 
     @property
     def kind(self) -> type[int] | type[float] | type[str]:
@@ -50,7 +52,7 @@ class Setting:
     @property
     def option(self) -> str:
         """The option of the command line."""
-        return "--" + self.name.replace("_", "-")
+        return self.flag or "--" + self.name.replace("_", "-")
 
     def checked(self, value: Any) -> Any:
         """`value`, or the number that a text stands for. Raises ValueError that says what fits."""
@@ -173,6 +175,7 @@ SETTINGS: dict[str, Setting] = {
             "euler_ancestral",
             "The sampling algorithm. The authors used euler_ancestral.",
             listed=True,
+            flag="--sampler",
         ),
         Setting(
             "scheduler",

@@ -14,15 +14,13 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from PIL import Image
-
 from .choice import Choice, word_notes
-from .client import UPLOADS, Client
+from .client import Client
 from .errors import (
     AccessDenied,
     ComfyUINotFound,
@@ -36,13 +34,13 @@ from .errors import (
     WorkflowRefused,
 )
 from .fetch import fetched
+from .keys import edit_key, key_in
 from .ledger import Entry, Ledger
 from .manifest import is_url
-from .messages import FileRef, Prompt
 from .names import refuse_existing
 from .picture import Picture, Role, read_picture
 from .server import PrivateServer
-from .workflow import edit_of, patched
+from .workflow import edit_of
 
 logger = logging.getLogger(__name__)
 
@@ -365,18 +363,8 @@ def checkpoint_of(ledger: Ledger, given: str | None) -> str | None:
 
 
 def row_key(entry: Entry, parameters: dict[str, Any], image: Picture, mask: Picture | None) -> str:
-    """The hash of all that a row's result depends on: the prompt, which names inputs by content."""
-
-    def uploaded(picture: Picture) -> str:
-        return FileRef(picture.name, UPLOADS, "input").annotated
-
-    prompt = edit_of(
-        uploaded(image),
-        entry.instruction,
-        mask=uploaded(mask) if mask else None,
-        **parameters,
-    )
-    return prompt_key(patched(prompt, entry.settings))
+    """The hash of all that a row's result depends on."""
+    return edit_key(image, mask, entry.instruction, parameters, entry.settings)
 
 
 def key_now(ledger: Ledger, entry: Entry) -> str | None:
@@ -389,23 +377,3 @@ def key_now(ledger: Ledger, entry: Entry) -> str | None:
         return row_key(entry, parameters, read_picture(Path(entry.image)), mask)
     except InputError:
         return None
-
-
-def key_in(path: Path) -> str | None:
-    """The key of the job that made a result file, from its metadata; None if it is broken."""
-    try:
-        with Image.open(path) as picture:
-            picture.load()
-            return prompt_key(json.loads(picture.info["prompt"]))
-    except Exception:  # Pillow raises nearly anything on a broken file
-        return None
-
-
-def prompt_key(prompt: Prompt) -> str:
-    """The hash of what a prompt computes: not of titles, nor of the name that it saves under."""
-
-    def inputs(node: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-        return ((k, v) for k, v in sorted(node["inputs"].items()) if k != "filename_prefix")
-
-    parts = [[key, node["class_type"], list(inputs(node))] for key, node in sorted(prompt.items())]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

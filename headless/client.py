@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -30,8 +31,9 @@ from .errors import (
     WorkflowRefused,
 )
 from .files import write_whole
-from .inputs import Info, check_values
-from .messages import Event, FileRef, Preview, Prompt
+from .formats import BY_SUFFIX, PNG
+from .inputs import Catalog
+from .messages import UPLOADS, Event, FileRef, Preview, Prompt
 from .names import default_name, slug
 from .outcome import Result, outputs_of, texts_of
 from .picture import Picture, read_picture
@@ -43,7 +45,6 @@ logger = logging.getLogger(__name__)
 
 POLL = 2.0  # seconds between two looks at /history while the socket is silent
 KEPT_UPLOADS = 256
-UPLOADS = "ip2p"  # our subfolder of the server's input folder
 SUBMISSIONS = 5  # how often a job that the server has lost is queued again
 
 Listener = Callable[[Event | Preview], None]
@@ -94,7 +95,7 @@ class Client:
         self._tried = asyncio.Event()  # a first time to connect, with whatever success
         self._uploads: dict[str, FileRef] = {}  # by content, the oldest first
         self._choices: dict[str | None, Choice] = {}  # of checkpoints, by the name that was given
-        self._info: Info = {}  # what the server has said of its nodes
+        self.catalog = Catalog(lambda kind: self._patiently(partial(self.server.object_info, kind)))
 
     async def __aenter__(self) -> Client:
         await self.server.__aenter__()
@@ -163,11 +164,21 @@ class Client:
         return self._uploads[name]
 
     async def save(self, ref: FileRef, path: Path) -> None:
-        """Download one output to a path, where it appears whole or not at all."""
+        """Download one output to a path, where it appears whole or not at all.
+
+        A PNG becomes a JPEG or WebP where the path asks for that.
+        """
+        made, wanted = (BY_SUFFIX.get(Path(n).suffix.lower()) for n in (ref.filename, path.name))
 
         async def once() -> None:
             with write_whole(path) as file:
-                await self.server.download(ref, file)
+                if made is not PNG or wanted in (None, PNG):
+                    await self.server.download(ref, file)
+                    return
+                with tempfile.TemporaryFile() as png:
+                    await self.server.download(ref, png)
+                    PNG.check(png, ref.filename)
+                    await asyncio.to_thread(wanted.encode, png, file)
 
         await self._patiently(once)
         self._discard(ref)
@@ -185,7 +196,7 @@ class Client:
         resume: bool = False,
         **parameters: Any,
     ) -> Result:
-        """Edit one picture by an instruction and save it as `output` (a PNG).
+        """Edit one picture by an instruction and save it as `output`.
 
         The result's notes say what the files hold that was edited otherwise, and which checkpoint
         was chosen where none is named.
@@ -213,8 +224,8 @@ class Client:
                 prefix=f"ip2p/{slug(output.stem)}{attempt or ''}",  # another name is never cached
                 **parameters,
             )
-            prompt = patched(prompt, settings or {}, await self.known(prompt))
-            await self.check(prompt)
+            prompt = patched(prompt, settings or {}, await self.catalog.of(prompt))
+            await self.catalog.check(prompt)
             try:
                 result = await self.run(
                     prompt,
@@ -245,22 +256,6 @@ class Client:
         if name not in self._choices:
             self._choices[name] = await self._patiently(partial(choose, self.server, name))
         return self._choices[name]
-
-    async def known(self, prompt: Prompt) -> Info:
-        """What the server says of the nodes of a prompt; it is asked once for each class."""
-        for kind in {described["class_type"] for described in prompt.values()} - set(self._info):
-            found = await self._patiently(partial(self.server.object_info, kind))
-            self._info[kind] = found.get(kind)
-        return self._info
-
-    async def check(self, prompt: Prompt) -> None:
-        """Raise InputError for a value that our nodes on this server do not offer or allow."""
-        try:
-            check_values(prompt, await self.known(prompt))
-        except InputError:
-            self._info.clear()  # its lists may have grown since
-            self._choices.clear()
-            check_values(prompt, await self.known(prompt))
 
     async def ready(self) -> dict[str, Any]:
         """Wait until the server answers; its system_stats. The socket is open if it can be."""

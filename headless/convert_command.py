@@ -10,7 +10,6 @@ import typer
 from ..checkpoints.signs import OutlineError, look
 from .errors import InputError
 from .options import JsonOption, report
-from .torch_side import run_program
 
 PRECISIONS = ("fp16", "bf16", "fp32", "keep")
 WEIGHTS = ("auto", "ema", "raw")
@@ -31,6 +30,8 @@ def convert(
     as_json: JsonOption = False,
 ) -> None:
     """Make one small .safetensors of a checkpoint: 7.7 GB with two sets of weights become 2.1."""
+    from .torch_side import run_program
+
     for name, value, known in (
         ("precision", precision, PRECISIONS),
         ("weights", weights, WEIGHTS),

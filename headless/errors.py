@@ -114,3 +114,11 @@ class OutputError(IP2PError):
     """A result cannot be written: free space, or choose another folder."""
 
     exit_code = 7
+
+
+class Stopped(IP2PError):
+    """Ctrl-C or SIGTERM ended the command; `exit_code` tells which."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code

@@ -9,17 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import OutputError, ServerMisbehaved
-
-PNG_START = b"\x89PNG\r\n\x1a\n"
-PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
+from .errors import OutputError
+from .formats import BY_SUFFIX
 
 
 @contextlib.contextmanager
 def write_whole(path: Path) -> Iterator[BinaryIO]:
     """Write a file that appears under its name only when it is complete and on the disk.
 
-    A PNG must begin and end as one. Raises OutputError where the system cannot write.
+    A picture must begin and end as one. Raises OutputError where the system cannot write.
     """
     part: Path | None = None
     try:
@@ -29,8 +27,8 @@ def write_whole(path: Path) -> Iterator[BinaryIO]:
         with os.fdopen(handle, "w+b") as file:
             yield file
             file.flush()
-            if path.suffix.lower() == ".png":
-                check_png(file, path)
+            if kind := BY_SUFFIX.get(path.suffix.lower()):
+                kind.check(file, path.name)
             os.fsync(file.fileno())
             os.chmod(part, 0o644)
         os.replace(part, path)
@@ -40,11 +38,3 @@ def write_whole(path: Path) -> Iterator[BinaryIO]:
         if part:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
-
-
-def check_png(file: BinaryIO, path: Path) -> None:
-    file.seek(0)
-    start = file.read(len(PNG_START))
-    file.seek(-min(len(PNG_END), file.seek(0, os.SEEK_END)), os.SEEK_END)
-    if start != PNG_START or file.read() != PNG_END:
-        raise ServerMisbehaved(f"what the server sent for {path.name} is not a whole PNG")

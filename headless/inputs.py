@@ -7,6 +7,7 @@ range nor what there is instead. So values are compared here before a prompt is 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +61,31 @@ def parse_input(name: str, kind: Any, options: Any = None, *_: Any) -> NodeInput
     bounds = (told.get(end) for end in ("min", "max"))
     least, most = (end if isinstance(end, (int, float)) else None for end in bounds)
     return NodeInput(name, "COMBO" if isinstance(kind, list) else str(kind), choices, least, most)
+
+
+class Catalog:
+    """What one server says of its nodes, asked once for each class.
+
+    ask  the server's answer to /object_info/<class>
+    """
+
+    def __init__(self, ask: Callable[[str], Awaitable[Info]]) -> None:
+        self._ask = ask
+        self._info: Info = {}
+
+    async def of(self, prompt: Prompt) -> Info:
+        """What the server says of the nodes of a prompt."""
+        for kind in {described["class_type"] for described in prompt.values()} - set(self._info):
+            self._info[kind] = (await self._ask(kind)).get(kind)
+        return self._info
+
+    async def check(self, prompt: Prompt) -> None:
+        """Raise InputError for a value that our nodes on this server do not offer or allow."""
+        try:
+            check_values(prompt, await self.of(prompt))
+        except InputError:
+            self._info.clear()  # its lists may have grown since
+            check_values(prompt, await self.of(prompt))
 
 
 def check_values(prompt: Prompt, info: Info) -> None:

@@ -16,7 +16,6 @@ from typing import Any
 
 from .errors import InputError, OutputError
 from .manifest import Row
-from .names import default_name
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS rows (
@@ -162,10 +161,10 @@ class Ledger:
             self.update(holder["n"], output=None, state="pending", key=None)
         elif holder:
             # Another picture of the same name: its extension tells them apart, else its own hash.
-            folder = PurePosixPath(row.output).parent
-            output = str(folder / default_name(row.image, row.label, extension=True))
+            output = row.longer_name
             if self._execute("SELECT n FROM rows WHERE output = ?", output).fetchone():
-                output = f"{row.output.removesuffix('.png')}-{ident.hex()[:8]}.png"
+                path = PurePosixPath(row.output)
+                output = str(path.with_stem(f"{path.stem}-{ident.hex()[:8]}"))
         self._execute(
             "INSERT INTO rows (ident, number, spec, output, plan, state, final, error)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

@@ -12,13 +12,15 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..edits.settings import SETTINGS
+from .asked import MOST_SEEDS, Asked
 from .errors import InputError
+from .formats import format_named
 from .names import default_name, safe_name, slug
 from .picture import PICTURES
 
@@ -26,7 +28,11 @@ MAX_LINE = 1 << 20
 MAX_TEXT = 10_000
 MAX_MATCHES = 100_000
 WORDS = ("preset", "value", "subject")
-PARAMETERS = (*SETTINGS, *WORDS)
+SWITCHES = ("only", "auto")
+PARAMETERS = (*SETTINGS, *WORDS, *SWITCHES)
+FILES = ("image", "instruction", "output", "mask")
+NOTHING = Asked()
+YES, NO = ("1", "true", "yes"), ("0", "false", "no")
 
 
 @dataclass(frozen=True)
@@ -34,8 +40,9 @@ class Row:
     """One edit.
 
     image, mask  paths, absolute, or URLs
-    output       the name below the output folder, with / between folders, ending in .png
+    output       the name below the output folder, with / between folders
     named        whether the manifest gave that name, so that no other may be taken
+    longer_name  the name to take where the other is taken, which keeps the picture's extension
     parameters   as `Client.edit` takes them; `settings` likewise
     problem      what is wrong with the row; it cannot run then
     """
@@ -49,42 +56,36 @@ class Row:
     parameters: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     problem: str = ""
-
-    @property
-    def label(self) -> str:
-        """The words that name the result."""
-        preset, value = (self.parameters.get(name, "") for name in ("preset", "value"))
-        return self.instruction or f"{preset} {value}"
+    longer_name: str = ""
 
 
 def read_rows(
-    manifest: Path, instruction: str | None = None, defaults: Mapping[str, Any] | None = None
+    manifest: Path, instruction: str | None = None, asked: Asked = NOTHING
 ) -> Iterator[Row]:
     """Every row of a manifest, or of all pictures in a folder.
 
-    instruction  for folders, and for rows that have neither an instruction nor a preset
-    defaults     parameters for rows that do not give them
+    instruction  for folders, and for rows that have neither an instruction nor a preset; the value
+                 of a preset that has none
+    asked        for rows that do not say otherwise
 
-    Columns: image (path, pattern or URL; relative to the manifest), instruction, output, mask, the
-    names in PARAMETERS, and Title.input for any other input. Columns that begin with _ are yours.
-    Raises InputError where the file as a whole cannot be read.
+    Columns: image (path, pattern or URL; relative to the manifest), instruction, output, mask,
+    seeds, the names in PARAMETERS, and Title.input for any other input. Columns that begin with _
+    are yours. Raises InputError where the file as a whole cannot be read.
     """
-    common = dict(defaults or {})
     if manifest.is_dir():
-        if not instruction:
+        if not instruction and "preset" not in asked.parameters:
             raise InputError(f"{manifest} is a folder: give the instruction for its pictures")
-        for number, (path, told) in enumerate(pictures(manifest), 1):
-            inner = path.relative_to(manifest).parent.as_posix()
-            name = default_name(str(path), instruction, extension=told)
-            name = name if inner == "." else f"{inner}/{name}"
-            yield Row(number, str(path.absolute()), instruction, name, parameters=common)
-        return
-    for number, record in enumerate(records(manifest), 1):
+        base = manifest.absolute()
+        found: Iterable[dict[str, Any] | str] = ({"image": found} for found in pictures(base))
+    else:
+        base = manifest.absolute().parent
+        found = records(manifest)
+    for number, record in enumerate(found, 1):
         if isinstance(record, str):
             yield Row(number, problem=record)
             continue
         try:
-            yield from expand(number, record, manifest.absolute().parent, instruction, common)
+            yield from expand(number, record, base, instruction, asked)
         except InputError as error:
             yield Row(number, problem=str(error))
 
@@ -183,53 +184,83 @@ def parquet_records(file: BinaryIO, manifest: Path) -> Iterator[dict[str, Any] |
 
 
 def expand(
-    number: int,
-    record: Mapping[str, Any],
-    base: Path,
-    instruction: str | None,
-    defaults: Mapping[str, Any],
+    number: int, record: Mapping[str, Any], base: Path, instruction: str | None, asked: Asked
 ) -> Iterator[Row]:
-    """The edits of one record: one, or one for each file that its pattern matches."""
-    parameters, settings = dict(defaults), {}
+    """The edits of one record: one for each file that its pattern matches, and for each seed."""
+    own, settings = columns(record)
+    seeds = int(own.pop("seeds", asked.seeds))
+    words = text(record, "instruction")
+    if words and "preset" not in own:
+        parameters = {k: v for k, v in asked.parameters.items() if k not in WORDS} | own
+    else:
+        parameters = asked.parameters | own
+    preset = parameters.get("preset")
+    if preset and not words and instruction:
+        parameters.setdefault("value", instruction)
+    elif not words:
+        words = instruction or ""
+    if bool(words.strip()) == bool(preset):
+        raise InputError("the row needs either an instruction or a preset")
+    label = words or f"{preset} {parameters.get('value', '')}"
+    mask = text(record, "mask")
+    where = located(mask, base) if mask else str(asked.mask.absolute()) if asked.mask else ""
+    named = text(record, "output")
+    found = list(sources(record, base))
+    if named and len(found) * seeds > 1:
+        raise InputError(f"output: one name for {len(found) * seeds} edits; leave it out")
+    suffix = format_named(asked.format).suffix
+    for path, folder, extension in found:
+        for values in seeded(parameters, seeds):
+            seed = values["seed"] if seeds > 1 else None
+            short, longer = (
+                folder + default_name(path, label, suffix=suffix, seed=seed, extension=told)
+                for told in (extension, True)
+            )
+            output = safe_name(named) if named else short
+            yield Row(
+                *(number, path, words, output, bool(named), where),
+                *(values, asked.settings | settings),
+                longer_name=longer,
+            )
+
+
+def columns(record: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The parameters of a record, and its other inputs by title."""
+    parameters, settings = {}, {}
     for name, value in record.items():
-        if name.startswith("_") or value is None or value == "":
+        if name.startswith("_") or value is None or value == "" or name in FILES:
             continue
-        if name in ("image", "instruction", "output", "mask"):
-            continue
-        if name in PARAMETERS:
+        if name == "seeds":
+            parameters[name] = how_many(value)
+        elif name in PARAMETERS:
             parameters[name] = parameter(name, value)
         elif "." in name:
             settings[name] = value
         else:
-            known = ", ".join(["image", "instruction", "output", "mask", *PARAMETERS])
+            known = ", ".join([*FILES, "seeds", *PARAMETERS])
             raise InputError(
                 f"unknown column {name[:80]!r}; known are {known}, Title.input, and _anything"
             )
-    image, mask = text(record, "image"), text(record, "mask")
-    words = text(record, "instruction")
-    preset = parameters.get("preset")
-    if not words and not preset:
-        words = instruction or ""
-    if not image:
+    return parameters, settings
+
+
+def sources(record: Mapping[str, Any], base: Path) -> Iterator[tuple[str, str, bool]]:
+    """The pictures of a record.
+
+    With each goes the folder below the results that its edit goes into, and whether the name of
+    the edit keeps the picture's extension.
+    """
+    image = record.get("image")
+    if isinstance(image, tuple):  # from `pictures`
+        path, extension = image
+        inner = path.relative_to(base).parent.as_posix()
+        yield str(path), "" if inner == "." else inner + "/", extension
+        return
+    named = text(record, "image")
+    if not named:
         raise InputError("the row names no image")
-    if bool(words.strip()) == bool(preset):
-        raise InputError("the row needs either an instruction or a preset")
-    named = text(record, "output")
-    found = list(matches(image, base))
-    if named and len(found) > 1:
-        raise InputError(f"output: one name for the {len(found)} files that {image!r} matches")
-    for path in found:
-        row = Row(
-            number,
-            path,
-            words,
-            safe_name(named) if named else "",
-            bool(named),
-            located(mask, base) if mask else "",
-            parameters,
-            settings,
-        )
-        yield row if named else replace(row, output=default_name(path, row.label))
+    for found in matches(named, base):
+        yield found, "", False
 
 
 def text(record: Mapping[str, Any], name: str) -> str:
@@ -252,10 +283,27 @@ def parameter(name: str, value: Any) -> Any:
     """
     if name in WORDS:
         return text({name: str(value)}, name)
+    if name in SWITCHES:
+        return switch(name, value)
     try:
         return SETTINGS[name].checked(value)
     except ValueError as error:
         raise InputError(str(error)) from None
+
+
+def switch(name: str, value: Any) -> bool:
+    """Whether a cell says yes. Raises InputError where it says neither yes nor no."""
+    said = str(value).strip().lower()
+    if said not in (*YES, *NO):
+        raise InputError(f"{name}: got {str(value)[:80]!r}; write yes or no")
+    return said in YES
+
+
+def how_many(value: Any) -> int:
+    """The number of seeds in a cell."""
+    if isinstance(value, bool) or not str(value).isdecimal() or not 1 <= int(value) <= MOST_SEEDS:
+        raise InputError(f"seeds: got {str(value)[:80]!r}; give 1 to {MOST_SEEDS}")
+    return int(value)
 
 
 def is_url(image: str) -> bool:
@@ -276,3 +324,13 @@ def matches(image: str, base: Path) -> Iterable[str]:
     if len(found) == MAX_MATCHES:
         raise InputError(f"image: {MAX_MATCHES} files or more match {image!r}; use a folder")
     return found
+
+
+def seeded(parameters: Mapping[str, Any], seeds: int) -> Iterator[dict[str, Any]]:
+    """The parameters of the same edit with so many seeds, from its own on."""
+    if seeds == 1:
+        yield dict(parameters)
+        return
+    first = parameters.get("seed", SETTINGS["seed"].default)
+    for number in range(seeds):
+        yield {**parameters, "seed": (first + number) % 2**64}  # seeds are numbers of 64 bits

@@ -9,8 +9,6 @@ import typer
 
 from .errors import InputError
 from .options import JsonOption, report
-from .server import find_comfyui
-from .torch_side import run_program
 
 
 def measure(
@@ -43,6 +41,9 @@ def measure(
     as_json: JsonOption = False,
 ) -> None:
     """Say how good edits are: what stayed, what changed, and whether it is what was asked."""
+    from .server import find_comfyui
+    from .torch_side import run_program
+
     sets = {"magicbrush": magicbrush, "emu": emu, "pie": pie}
     given = {name: path for name, path in sets.items() if path is not None}
     if len(given) > 1:

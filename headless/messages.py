@@ -14,6 +14,7 @@ from typing import Any
 from .errors import NodeProblem, NodesMissing, ServerMisbehaved, WorkflowRefused
 
 PREVIEW_IMAGE, PREVIEW_WITH_METADATA = 1, 4
+UPLOADS = "ip2p"  # our subfolder of the server's input folder
 
 Prompt = dict[str, dict[str, Any]]
 

@@ -6,10 +6,11 @@ import hashlib
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 from .errors import InputError
+from .formats import PNG, format_of
 
 MAX_PART = 200  # bytes of a file name; file systems take 255
 DEVICES = {
@@ -34,35 +35,48 @@ def slug(text: str, limit: int = 60) -> str:
     return joined or "edit"
 
 
-def default_name(image: str, instruction: str, extension: bool = False) -> str:
+def default_name(
+    image: str,
+    instruction: str,
+    *,
+    suffix: str = PNG.suffix,
+    seed: int | None = None,
+    extension: bool = False,
+) -> str:
     """photo.jpg and "make it snow" give photo-make-it-snow.png.
 
+    suffix     of the result
+    seed       named too where there are several: photo-make-it-snow-seed-3.png
     extension  keep the picture's: photo-jpg-make-it-snow.png
     """
     path = PurePosixPath(image.split("?")[0].replace("\\", "/"))
     kept = f"-{slug(path.suffix)}" if extension and path.suffix else ""
-    return f"{slug(path.stem, 100)}{kept}-{slug(instruction)}.png"
+    told = "" if seed is None else f"-seed-{seed}"
+    return f"{slug(path.stem, 100)}{kept}-{slug(instruction)}{told}{suffix}"
 
 
-def own_name(image: str, instruction: str) -> str:
+def own_name(image: str, instruction: str, suffix: str = PNG.suffix) -> str:
     """A name that no other picture or instruction has: with a hash of both."""
     both = f"{os.path.abspath(image)}\0{instruction}".encode("utf-8", "surrogateescape")
-    stem = default_name(image, instruction).removesuffix(".png")
-    return f"{stem}-{hashlib.sha256(both).hexdigest()[:8]}.png"
+    path = PurePosixPath(default_name(image, instruction, suffix=suffix))
+    return str(path.with_stem(f"{path.stem}-{hashlib.sha256(both).hexdigest()[:8]}"))
 
 
-def distinct_targets(edits: Sequence[tuple[Path, str]], folder: Path | None) -> list[Path]:
+def distinct_targets(
+    edits: Sequence[tuple[Path, str]], folder: Path | None, suffix: str = PNG.suffix
+) -> list[Path]:
     """Where the result of each (picture, instruction) goes, whatever their order.
 
     folder  for all of them; beside each picture by default
+    suffix  of the results
 
     Where two would share a name, both keep the picture's extension; where that does not tell them
     apart, both get a hash. Only equal edits have equal targets.
     """
-    forms = (
-        lambda image, words: default_name(image, words),
-        lambda image, words: default_name(image, words, extension=True),
-        own_name,
+    forms: tuple[Callable[[str, str], str], ...] = (
+        lambda image, words: default_name(image, words, suffix=suffix),
+        lambda image, words: default_name(image, words, suffix=suffix, extension=True),
+        lambda image, words: own_name(image, words, suffix),
     )
     levels = dict.fromkeys(edits, 0)
     while True:
@@ -103,6 +117,5 @@ def safe_name(name: str) -> str:
         raise InputError(f"output: {name[:120]!r} has characters that a file name cannot have")
     if any(p.split(".")[0].strip().lower() in DEVICES for p in parts):
         raise InputError(f"output: {name[:120]!r} is a device on Windows, not a file")
-    if not name.lower().endswith(".png"):
-        raise InputError(f"output: {name[:120]!r} must end in .png")
+    format_of(name)
     return "/".join(parts)

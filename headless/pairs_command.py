@@ -28,16 +28,7 @@ from .batch import Endpoint as Server
 from .errors import AccessDenied, ComfyUINotFound, InputError, ServerUnavailable
 from .files import write_whole
 from .language_model import LocalModel
-from .options import (
-    Address,
-    CAOption,
-    HeaderOption,
-    InsecureOption,
-    JsonOption,
-    TimeoutOption,
-    finish,
-    report,
-)
+from .options import HOW_TO_SPEAK, Address, JsonOption, finish, report, takes
 from .options import pairs as named_values
 from .pair_drawing import Drawing, PairDrawer, PairFolder, write_page
 from .progress import View
@@ -196,8 +187,10 @@ def clip_tokens() -> ClipTokens | None:
 
 
 @app.command()
+@takes("address", HOW_TO_SPEAK, Address)
 def draw(
     triples: Annotated[Path, typer.Argument(help="What ip2p pairs write made.")],
+    address: Address,
     checkpoint: Annotated[
         str,
         typer.Option(help="A Stable Diffusion 1.x, 2.x or SDXL file of ComfyUI's checkpoints."),
@@ -227,10 +220,6 @@ def draw(
         list[str] | None,
         typer.Option("--server", help="A running ComfyUI; several share the triples."),
     ] = None,
-    header: HeaderOption = None,
-    insecure: InsecureOption = False,
-    ca: CAOption = None,
-    timeout: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Draw pictures before and after for every triple, and keep the best.
@@ -245,8 +234,7 @@ def draw(
     inputs = {"samples": samples, "keep": keep, "steps": steps, **MAKING}
     inputs |= {name: typed(name, value) for name, value in named_values(settings).items()}
     results = PairFolder(output, Drawing(checkpoint, inputs, seed, resolution, clip_vision, clip))
-    options = Address(None, header, insecure, ca, timeout).options()
-    options = {**options, "max_queued": per_server}
+    options = {**address.options(), "max_queued": per_server}
     places = [Server(url, options) for url in server or ()]
     places = places or [Server(None, options, output / "comfyui.log")]
     output.mkdir(parents=True, exist_ok=True)

@@ -51,7 +51,8 @@ class Server:
         self, url: str, *, headers: Mapping[str, str] | None = None, verify: bool | str = True
     ) -> None:
         try:
-            self.url = URL(url.rstrip("/") + "/")
+            address = url if "://" in url else f"http://{url}"
+            self.url = URL(address.rstrip("/") + "/")
         except ValueError as error:
             raise InputError(f"server address {url!r}: {error}") from None
         if self.url.scheme not in ("http", "https") or not self.url.host:

@@ -12,8 +12,6 @@ from ..edits.presets import PRESETS
 from .errors import InputError
 from .options import JsonOption, report
 from .options import pairs as named_values
-from .server import find_comfyui, needs_cpu_flag
-from .torch_side import run_program
 
 SETTINGS = (
     *("kind", "rank", "steps", "batch_size", "accumulate", "learning_rate", "schedule"),
@@ -124,6 +122,9 @@ def train(
         "lessons": lessons(keep_file),
         "settings": {**(read_toml(config) if config else {}), **given},
     }
+    from .server import find_comfyui, needs_cpu_flag
+    from .torch_side import run_program
+
     cpu = ["--cpu"] if needs_cpu_flag(find_comfyui().python) else []
     told = run_program("training.command", [json.dumps(job), *cpu], processes)
     report(as_json, {"run": str(output), "told": told.splitlines()}, told.rstrip())

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
 def test_a_default_fits_its_own_setting(setting):
     assert setting.checked(setting.default) == setting.default
-    assert setting.help.endswith(".") and setting.option == "--" + setting.name.replace("_", "-")
+    assert setting.help.endswith(".") and setting.option.startswith("--")
 
 
 @pytest.mark.parametrize(

@@ -22,12 +22,12 @@ from instruct_pix2pix.headless.errors import (
     ServerUnavailable,
     WorkflowRefused,
 )
-from instruct_pix2pix.headless.files import PNG_END, PNG_START
+from instruct_pix2pix.headless.formats import PNG
 from instruct_pix2pix.headless.messages import FileRef, parse_event, parse_file, parse_preview
 
 from .graphs import colour
 
-PNG = PNG_START + b"anything" + PNG_END
+PNG = PNG.start + b"anything" + PNG.end
 
 
 def run(client):

@@ -8,6 +8,7 @@ import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from instruct_pix2pix.headless.asked import Asked
 from instruct_pix2pix.headless.errors import InputError
 from instruct_pix2pix.headless.manifest import MAX_LINE, PARAMETERS, read_rows
 
@@ -40,7 +41,7 @@ def write(folder, kind, records=RECORDS):
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_every_format_gives_the_same_rows(tmp_path, kind):
-    first, second, third = read_rows(write(tmp_path, kind), defaults={"steps": 8})
+    first, second, third = read_rows(write(tmp_path, kind), asked=Asked({"steps": 8}))
     assert first.image == str(tmp_path / "a.jpg")
     assert first.output == "a-make-it-snow.png" and not first.named
     assert first.parameters == {"steps": 8, "seed": 7, "text_cfg": 5.5}

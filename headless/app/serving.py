@@ -1,0 +1,25 @@
+"""The web page's server."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from ..errors import OutputError
+from .routes import App
+
+
+async def serve(page: App, listen: str, port: int) -> None:
+    """Serve the page until cancelled. Raises OutputError where the port is taken."""
+    runner = web.AppRunner(page.application(), access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, listen, port).start()
+        except OSError as error:
+            raise OutputError(f"cannot listen on {listen}:{port}: {error.strerror}") from None
+        print(f"http://{'127.0.0.1' if listen == '0.0.0.0' else listen}:{port}", flush=True)
+        await asyncio.Event().wait()
+    finally:
+        await runner.cleanup()
