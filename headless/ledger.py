@@ -161,7 +161,7 @@ class Ledger:
             self.update(holder["n"], output=None, state="pending", key=None)
         elif holder:
             # Another picture of the same name: its extension tells them apart, else its own hash.
-            output = row.longer_name
+            output = row.longer_name or row.output
             if self._execute("SELECT n FROM rows WHERE output = ?", output).fetchone():
                 path = PurePosixPath(row.output)
                 output = str(path.with_stem(f"{path.stem}-{ident.hex()[:8]}"))

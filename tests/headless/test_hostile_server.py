@@ -242,6 +242,6 @@ def test_a_preview_names_its_job():
 
 
 def test_a_wrong_address_is_named():
-    for url in ("localhost:8188", "ftp://x", "http://", "http://[", "nonsense"):
+    for url in ("ftp://x", "http://", "http://[", ""):
         with pytest.raises(InputError, match="server address"):
             Client(url)
