@@ -129,9 +129,9 @@ def search(bench: Bench, edits: list[Edit]) -> list[str]:
             name = "text_cfg {:g}, image_cfg {:g}".format(*pair)
             note(name, bench.sample(asked, [pair], seed, Guidance()))
         for keep in KEEPS:
-            latent = IP2PAutoGuidance.execute(*asked, seed, bench.steps, keep, 9, 1, *SAMPLER).args[
-                0
-            ]
+            latent = IP2PAutoGuidance.execute(
+                *(*asked, keep, 9, 1), seed=seed, steps=bench.steps
+            ).args[0]
             note(f"IP2PAutoGuidance, keep {keep:g}", bench.decode(latent["samples"]))
         note("best of 5 x 5, answer in hand", bench.sample(asked, GRID, seed, Guidance()))
     means = {name: np.mean(rows, axis=0) for name, rows in figures.items()}
@@ -168,12 +168,19 @@ def chains_of(count: int) -> dict[int, list[Edit]]:
     return found
 
 
+def settings(bench: Bench, seed: int) -> dict[str, Any]:
+    """Of every turn of a chain."""
+    text_cfg, image_cfg = SUITED
+    return dict(seed=seed, steps=bench.steps, text_cfg=text_cfg, image_cfg=image_cfg)
+
+
 def turns(bench: Bench, edits: list[Edit], seed: int, mask_each: bool) -> Iterator[np.ndarray]:
     """The picture after each turn of one chain."""
     latents = IP2PEditChain.execute(
         *(bench.model, bench.loaded.clip, bench.encode(render(edits[0].source, bench.side))),
         "\n".join(edit.instruction for edit in edits),
-        *(seed, bench.steps, *SUITED, *SAMPLER, mask_each),
+        mask_each,
+        **settings(bench, seed),
     ).args[0]
     yield from bench.decode(latents["samples"])
 
@@ -183,8 +190,8 @@ def turns_by_pixels(bench: Bench, edits: list[Edit], seed: int) -> Iterator[np.n
     picture = render(edits[0].source, bench.side)
     for edit in edits:
         last = IP2PEditChain.execute(
-            *(bench.model, bench.loaded.clip, bench.encode(picture), edit.instruction),
-            *(seed, bench.steps, *SUITED, *SAMPLER, False),
+            *(bench.model, bench.loaded.clip, bench.encode(picture), edit.instruction, False),
+            **settings(bench, seed),
         ).args[1]
         picture = bench.decode(last["samples"])[0]
         yield picture

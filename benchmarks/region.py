@@ -151,9 +151,14 @@ class Bench:
     ) -> np.ndarray:
         """The edited pictures, uint8; sampled within the mask `encode`, put back in `restore`."""
         latent, frame = self.encode(pictures, encode)
-        settings = seed, self.steps, *self.scales, "euler_ancestral", "normal", 1.0, "comfyui"
-        asked = self.loaded.model, *conds, latent, *settings
-        edited = IP2PKSampler.execute(*asked, guidance).args[0]
+        text_cfg, image_cfg = self.scales
+        edited = IP2PKSampler.execute(
+            *(self.loaded.model, *conds, latent, guidance),
+            seed=seed,
+            steps=self.steps,
+            text_cfg=text_cfg,
+            image_cfg=image_cfg,
+        ).args[0]
         decoded = self.loaded.vae.decode(edited["samples"]).clamp(0, 1)
         restored = IP2PRestore.execute(decoded, frame, 0, "off", restore).args[0]
         return (restored * 255).round().to(torch.uint8).cpu().numpy()

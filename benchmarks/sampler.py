@@ -91,9 +91,9 @@ class Contestants:
 
     def ours(self, text_cfg: float, image_cfg: float) -> Any:
         conds = [[self.text, {}]], [[self.nothing, {}]]
-        settings = (0, self.steps, text_cfg, image_cfg, "euler_ancestral", "normal", 1.0)
+        settings = dict(steps=self.steps, text_cfg=text_cfg, image_cfg=image_cfg)
         source = {"samples": self.picture}
-        return IP2PKSampler.execute(self.model, *conds, source, *settings, "comfyui")
+        return IP2PKSampler.execute(self.model, *conds, source, **settings)
 
     def core(self, text_cfg: float, image_cfg: float) -> Any:
         picture = {"concat_latent_image": self.picture}

@@ -6,12 +6,21 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..edits.settings import defaults_of
 from ..pictures.frame import as_pil
 from ..samplers.comfy.judge import find_scales
 from ..samplers.comfy.probe import check_instruction
-from ..samplers.comfy.sampling import Edit
+from ..samplers.comfy.sampling import Cell, Edit
 from ..samplers.control import Guidance
-from .inputs import check_listed, check_range, guidance_input, guided_inputs, setting_inputs
+from .inputs import (
+    LATER,
+    SAMPLING,
+    check_range,
+    guidance_input,
+    guided_inputs,
+    setting_inputs,
+    settings_of_node,
+)
 
 
 class IP2PAutoGuidance(io.ComfyNode):
@@ -61,6 +70,7 @@ class IP2PAutoGuidance(io.ComfyNode):
                     max=64,
                     tooltip="How many seeds to make the edit with, from seed on. The best is kept.",
                 ),
+                *setting_inputs(*LATER, optional=True),
             ],
             outputs=[
                 io.Latent.Output(
@@ -89,24 +99,22 @@ class IP2PAutoGuidance(io.ComfyNode):
         instruction: Any,
         negative: Any,
         source: dict[str, Any],
-        seed: int,
-        steps: int,
         keep: float,
         probes: int,
         seeds: int,
-        sampler_name: str,
-        scheduler: str,
         guidance: Guidance | None = None,
         vae: Any = None,
+        **settings: Any,
     ) -> io.NodeOutput:
-        check_listed(sampler_name=sampler_name, scheduler=scheduler)
+        chosen = settings_of_node(settings, *SAMPLING)
         check_range("keep", keep, 0, 1)
         check_range("probes", probes, 1, 64)
         check_range("seeds", seeds, 1, 64)
         check_instruction(instruction, negative)
-        edit = Edit(model, instruction, negative, source, steps, sampler_name, scheduler, guidance)
+        start = Cell(**defaults_of("text_cfg", "image_cfg"), seed=chosen.pop("seed"))
+        edit = Edit(model, instruction, negative, source, guidance=guidance, **chosen)
         show = None if vae is None else lambda latent: as_pil(vae.decode(latent)[0])
-        found = find_scales(edit, seed, keep, probes, seeds, show)
+        found = find_scales(edit, start, keep, probes, seeds, show)
         return io.NodeOutput(
             {**source, "samples": found.taken.latent}, *found.taken.cell, found.report
         )

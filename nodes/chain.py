@@ -10,12 +10,13 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..edits.settings import of_node
 from ..pictures.masks import grown
 from ..samplers.comfy.guider import check_source
 from ..samplers.comfy.region import THRESHOLD, find_region
 from ..samplers.comfy.sampling import Cell, Edit, live_preview
 from ..samplers.comfy.text import encode_instruction
-from .inputs import check_listed, setting_inputs
+from .inputs import LATER, setting_inputs, settings_of_node
 
 
 class IP2PEditChain(io.ComfyNode):
@@ -51,6 +52,7 @@ class IP2PEditChain(io.ComfyNode):
                     default=False,
                     tooltip="Find the region of each edit, and keep all that is outside of it.",
                 ),
+                *setting_inputs(*LATER, optional=True),
             ],
             outputs=[
                 io.Latent.Output(
@@ -71,13 +73,8 @@ class IP2PEditChain(io.ComfyNode):
         clip: Any,
         source: dict[str, Any],
         instructions: str,
-        seed: int,
-        steps: int,
-        text_cfg: float,
-        image_cfg: float,
-        sampler_name: str,
-        scheduler: str,
         mask_each: bool,
+        **settings: Any,
     ) -> io.NodeOutput:
         lines = [line.strip() for line in instructions.splitlines() if line.strip()]
         if not lines:
@@ -85,18 +82,19 @@ class IP2PEditChain(io.ComfyNode):
                 "instructions: there is none. Write what to change, one instruction a line, such "
                 "as 'make it snow'."
             )
-        check_listed(sampler_name=sampler_name, scheduler=scheduler)
+        chosen = settings_of_node(settings, *of_node("IP2PKSampler"))
+        cell = Cell(*(chosen.pop(name) for name in Cell._fields))
         latent = check_source(source)
         encoded = [encode_instruction(clip, line, "") for line in lines]
-        bar = comfy.utils.ProgressBar(steps * len(lines))
+        bar = comfy.utils.ProgressBar(chosen["steps"] * len(lines))
         preview = live_preview(model)
         turns = []
         for instruction, negative in encoded:
             current = {**source, "samples": latent}
             if mask_each:
-                current["noise_mask"] = own_region(model, instruction, negative, current, seed)
-            edit = Edit(model, instruction, negative, current, steps, sampler_name, scheduler)
-            ((_, (latent,)),) = edit.run([Cell(text_cfg, image_cfg, seed)], bar, preview)
+                current["noise_mask"] = own_region(model, instruction, negative, current, cell.seed)
+            edit = Edit(model, instruction, negative, current, **chosen)
+            ((_, (latent,)),) = edit.run([cell], bar, preview)
             turns.append(latent)
         # The turns are not numbered as the source's pictures may be.
         numbered = {key: value for key, value in source.items() if key != "batch_index"}

@@ -18,7 +18,14 @@ from ..samplers.comfy.probe import check_instruction
 from ..samplers.comfy.sampling import Cell, Edit
 from ..samplers.control import Guidance
 from ..samplers.search import parse_scales
-from .inputs import check_listed, guidance_input, guided_inputs, setting_inputs
+from .inputs import (
+    LATER,
+    SAMPLING,
+    guidance_input,
+    guided_inputs,
+    setting_inputs,
+    settings_of_node,
+)
 
 MOST_CELLS = 100
 
@@ -50,6 +57,7 @@ class IP2PGuidanceGrid(io.ComfyNode):
                 ),
                 *setting_inputs("sampler_name", "scheduler"),
                 guidance_input(),
+                *setting_inputs(*LATER, optional=True),
             ],
             outputs=[
                 io.Image.Output(
@@ -73,20 +81,17 @@ class IP2PGuidanceGrid(io.ComfyNode):
         negative: Any,
         source: dict[str, Any],
         vae: Any,
-        seed: int,
-        steps: int,
         text_cfgs: str,
         image_cfgs: str,
-        sampler_name: str,
-        scheduler: str,
         guidance: Guidance | None = None,
+        **settings: Any,
     ) -> io.NodeOutput:
         if vae is None:
             raise ValueError(
                 "vae: nothing arrived; the checkpoint holds no VAE. Load one with VAELoader and "
                 "connect it."
             )
-        check_listed(sampler_name=sampler_name, scheduler=scheduler)
+        chosen = settings_of_node(settings, *SAMPLING)
         check_instruction(instruction, negative)
         columns = parse_scales("text_cfgs", text_cfgs)
         rows = parse_scales("image_cfgs", image_cfgs)
@@ -96,7 +101,8 @@ class IP2PGuidanceGrid(io.ComfyNode):
                 f"{len(columns) * len(rows)} edits; one grid makes at most {MOST_CELLS}. "
                 "Shorten a list."
             )
-        edit = Edit(model, instruction, negative, source, steps, sampler_name, scheduler, guidance)
+        seed = chosen.pop("seed")
+        edit = Edit(model, instruction, negative, source, guidance=guidance, **chosen)
         cells = [Cell(text, image, seed) for image in rows for text in columns]
         labels = [f"text_cfg {c:g}" for c in columns], [f"image_cfg {r:g}" for r in rows]
         height, width = source["samples"].shape[-2:]
@@ -112,7 +118,7 @@ class IP2PGuidanceGrid(io.ComfyNode):
             return sheets[0].image
 
         edits: list[Tensor] = [torch.empty(0)] * len(cells)
-        bar = comfy.utils.ProgressBar(steps * len(cells))
+        bar = comfy.utils.ProgressBar(edit.steps * len(cells))
         for indices, latents in edit.run(cells, bar, growing):
             decoded = vae.decode(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
             for index, images in zip(indices, decoded, strict=True):

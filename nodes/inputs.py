@@ -7,7 +7,11 @@ from typing import Any
 import comfy.samplers
 from comfy_api.latest import io
 
-from ..edits.settings import SETTINGS
+from ..edits.settings import SETTINGS, completed
+
+# What every node that samples has, and those of them that came later, as optional inputs.
+SAMPLING = ("seed", "steps", "sampler_name", "scheduler", "denoise", "numerics")
+LATER = ("denoise", "numerics")
 
 GuidanceType = io.Custom("IP2P_GUIDANCE")
 
@@ -46,9 +50,9 @@ def core_list(name: str) -> list[str]:
     return lists.get(name, [])
 
 
-def setting_inputs(*names: str) -> list[io.Input]:
+def setting_inputs(*names: str, optional: bool = False) -> list[io.Input]:
     """The inputs of several settings, in this order."""
-    return [setting_input(name) for name in names]
+    return [setting_input(name, optional=optional) for name in names]
 
 
 def guided_inputs() -> list[io.Input]:
@@ -75,13 +79,16 @@ def guidance_input() -> io.Input:
     )
 
 
-def check_listed(**values: str) -> None:
-    """Raise ValueError unless each value is on ComfyUI's list for the setting of that name.
+def settings_of_node(given: dict[str, Any], *names: str) -> dict[str, Any]:
+    """The settings `names` for a node's execute: those given, checked, else the defaults.
 
     ComfyUI 0.3 does not check the options of a queued prompt.
     """
-    for name, value in values.items():
-        check_choice(name, value, core_list(name))
+    chosen = completed(given, names)
+    for name, value in chosen.items():
+        if listed := core_list(name):
+            check_choice(name, value, listed)
+    return chosen
 
 
 def check_choice(name: str, value: str, choices: list[str]) -> None:

@@ -8,11 +8,11 @@ import comfy.utils
 import latent_preview
 from comfy_api.latest import io
 
-from ..edits.settings import SETTINGS
+from ..edits.settings import of_node
 from ..samplers.comfy.guider import DualGuider
 from ..samplers.comfy.sampling import Cell, Edit
 from ..samplers.control import Guidance
-from .inputs import check_listed, guidance_input, guided_inputs, setting_inputs
+from .inputs import guidance_input, guided_inputs, setting_inputs, settings_of_node
 
 
 class IP2PKSampler(io.ComfyNode):
@@ -28,9 +28,7 @@ class IP2PKSampler(io.ComfyNode):
             ),
             inputs=[
                 *guided_inputs(),
-                *setting_inputs("seed", "steps", "text_cfg", "image_cfg"),
-                *setting_inputs("sampler_name", "scheduler"),
-                *setting_inputs("denoise", "numerics"),
+                *setting_inputs(*of_node("IP2PKSampler")),
                 guidance_input(),
             ],
             outputs=[
@@ -47,33 +45,15 @@ class IP2PKSampler(io.ComfyNode):
         instruction: Any,
         negative: Any,
         source: dict[str, Any],
-        seed: int,
-        steps: int,
-        text_cfg: float,
-        image_cfg: float,
-        sampler_name: str,
-        scheduler: str,
-        denoise: float,
-        numerics: str,
         guidance: Guidance | None = None,
+        **settings: Any,
     ) -> io.NodeOutput:
-        check_listed(sampler_name=sampler_name, scheduler=scheduler)
-        SETTINGS["numerics"].checked(numerics)
-        edit = Edit(
-            model,
-            instruction,
-            negative,
-            source,
-            steps,
-            sampler_name,
-            scheduler,
-            guidance,
-            denoise,
-            numerics,
-        )
+        chosen = settings_of_node(settings, *of_node("IP2PKSampler"))
+        cell = Cell(*(chosen.pop(name) for name in Cell._fields))
+        edit = Edit(model, instruction, negative, source, guidance=guidance, **chosen)
         samples = edit.sample(
-            [Cell(text_cfg, image_cfg, seed)],
-            latent_preview.prepare_callback(model, steps),
+            [cell],
+            latent_preview.prepare_callback(model, edit.steps),
             disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
         )
         return io.NodeOutput({**source, "samples": samples})

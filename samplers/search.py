@@ -13,7 +13,6 @@ Pair = tuple[float, float]
 
 # Where people find their scales (the authors' demo draws text_cfg from 6 to 9 and image_cfg from
 # 1.2 to 1.8), with room on both sides: well-trained models need less of text_cfg.
-USUAL: Pair = (7.5, 1.5)
 TEXT_RANGE, IMAGE_RANGE = (2.0, 12.0), (1.0, 2.2)
 # Steps of the evenest sequence in the plane: 1 / g and 1 / g^2, where g^3 = g + 1.
 PLASTIC = 0.7548776662466927, 0.5698402909980532
@@ -58,9 +57,9 @@ def parse_scales(name: str, text: str) -> list[float]:
     return scales
 
 
-def spread_scales(count: int) -> list[Pair]:
+def spread_scales(usual: Pair, count: int) -> list[Pair]:
     """`count` pairs (text_cfg, image_cfg): the usual one, then others evenly over both ranges."""
-    return [USUAL, *(pair_at(*place) for place in even_places(count - 1))]
+    return [usual, *(pair_at(*place) for place in even_places(count - 1))]
 
 
 def closer_scales(best: Pair, count: int) -> list[Pair]:

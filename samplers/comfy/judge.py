@@ -48,22 +48,24 @@ class Found(NamedTuple):
 
 
 def find_scales(
-    edit: Edit, seed: int, keep: float, probes: int, seeds: int, show: Show | None = None
+    edit: Edit, start: Cell, keep: float, probes: int, seeds: int, show: Show | None = None
 ) -> Found:
     """Try pairs of scales in few steps, then make the edit with the pair that scores highest.
 
-    seed    of the edit, and of the noises under which results are judged
+    start   the scales that are tried first, and the seed of the edit and of the noises under which
+            results are judged
     keep    see `belief`
     probes  how many pairs to try, a third of them near the best of the others
-    seeds   how many seeds to make the edit with, from `seed` on; the best is taken
+    seeds   how many seeds to make the edit with, from its own on; the best is taken
     show    draws the best try so far, which is then shown while the search goes on
     """
-    steps = edit.steps
+    steps, seed = edit.steps, start.seed
     few = min(steps, max(FEWEST_STEPS, steps // 3))
     bar = comfy.utils.ProgressBar(probes * few + seeds * steps)
     search = Search(edit, keep, seed, bar, show)
     near = probes // 3
-    tries = search.run([Cell(*pair, seed) for pair in spread_scales(probes - near)], few)
+    spread = spread_scales((start.text_cfg, start.image_cfg), probes - near)
+    tries = search.run([Cell(*pair, seed) for pair in spread], few)
     best = search.show_best(tries).cell
     closer = closer_scales((best.text_cfg, best.image_cfg), near)
     tries += search.run([Cell(*pair, seed) for pair in closer], few)

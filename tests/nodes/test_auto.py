@@ -110,3 +110,12 @@ def test_an_empty_instruction_is_named(loaded):  # noqa: F811
 def test_bad_input_is_named(loaded, changes, message):  # noqa: F811
     with pytest.raises(ValueError, match=message):
         search(inputs(loaded), **changes)
+
+
+@pytest.mark.parametrize("change", [{"denoise": 0.6}, {"numerics": "official"}])
+def test_denoise_and_numerics_reach_the_edit(loaded, change):  # noqa: F811
+    given = inputs(loaded) | change
+    latent, text_cfg, image_cfg, seed, _ = search(given, seeds=1)
+    edit = {"text_cfg": text_cfg, "image_cfg": image_cfg, "seed": seed}
+    single = IP2PKSampler.execute(**(given | edit))[0]
+    torch.testing.assert_close(latent["samples"], single["samples"], rtol=1e-3, atol=1e-2)

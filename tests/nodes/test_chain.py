@@ -106,3 +106,13 @@ def test_empty_lines_are_no_turns(loaded):  # noqa: F811
 def test_bad_input_is_named(loaded, changes, message):  # noqa: F811
     with pytest.raises(ValueError, match=message):
         chain(loaded, **({"source": inputs(loaded)["source"]} | changes))
+
+
+@pytest.mark.parametrize("change", [{"denoise": 0.6}, {"numerics": "official"}])
+def test_denoise_and_numerics_reach_every_turn(loaded, change):  # noqa: F811
+    source = inputs(loaded)["source"]
+    latents, _ = chain(loaded, source, **change)
+    for turn, text in zip(latents["samples"], TURNS, strict=True):
+        asked = encoded(loaded, text)
+        source = IP2PKSampler.execute(loaded.model, *asked, source, **(SETTINGS | change))[0]
+        assert torch.equal(turn[None], source["samples"])

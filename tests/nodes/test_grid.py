@@ -118,3 +118,13 @@ def test_an_empty_instruction_is_named(loaded):
     given = inputs(loaded)
     with pytest.raises(ValueError, match="instruction: it is empty or says the same as the neg"):
         grid(loaded, given | {"instruction": given["negative"]})
+
+
+@pytest.mark.parametrize("change", [{"denoise": 0.6}, {"numerics": "official"}])
+def test_denoise_and_numerics_reach_every_cell(loaded, change):
+    given = inputs(loaded) | change
+    images, _ = grid(loaded, given, "7.5, 12", "1.5")
+    for image, text in zip(images, (7.5, 12.0), strict=True):
+        latent = IP2PKSampler.execute(**given, text_cfg=text, image_cfg=1.5)[0]["samples"]
+        torch.testing.assert_close(image, loaded.vae.decode(latent)[0], rtol=0, atol=1e-4)
+    assert not torch.equal(images, grid(loaded, inputs(loaded), "7.5, 12", "1.5")[0])

@@ -3,7 +3,6 @@
 import pytest
 import torch
 from instruct_pix2pix.samplers.search import (
-    USUAL,
     belief,
     closer_scales,
     follows_and_keeps,
@@ -11,6 +10,8 @@ from instruct_pix2pix.samplers.search import (
     report_table,
     spread_scales,
 )
+
+USUAL = (7.5, 1.5)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ def test_bad_lists_are_named(text, message):
 
 
 def test_the_first_look_begins_with_the_usual_pair_and_spreads_over_both_ranges():
-    pairs = spread_scales(16)
+    pairs = spread_scales(USUAL, 16)
     assert pairs[0] == USUAL and len(set(pairs)) == 16
     assert all(2 <= text <= 12 and 1 <= image <= 2.2 for text, image in pairs)
     for axis, edges in ((0, [2, 3.13, 4.9, 7.67, 12]), (1, [1, 1.22, 1.48, 1.81, 2.2])):
@@ -61,7 +62,7 @@ def test_the_second_look_surrounds_the_best(best):
 
 
 def test_no_pairs_are_no_pairs():
-    assert spread_scales(1) == [USUAL] and closer_scales(USUAL, 0) == []
+    assert spread_scales(USUAL, 1) == [USUAL] and closer_scales(USUAL, 0) == []
 
 
 # Mean squared errors of three results (columns) by the three branches (rows) at one noise level:
