@@ -246,3 +246,16 @@ def completed(given: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any
         name: SETTINGS[name].checked(given[name]) if name in given else SETTINGS[name].default
         for name in names
     }
+
+
+def table() -> str:
+    """The settings as a Markdown table, for the docs."""
+    rows = ["| option | type | default | what it does |", "| --- | --- | --- | --- |"]
+    kinds = {int: "whole number", float: "number", str: "text"}
+    for setting in SETTINGS.values():
+        fits = ", ".join(f"`{choice}`" for choice in setting.choices) or kinds[setting.kind]
+        if setting.least is not None:
+            fits += f", {setting.least} to {setting.most}"
+        default = f"`{setting.default}`" if setting.default != "" else "empty"
+        rows.append(f"| `{setting.option}` | {fits} | {default} | {setting.help} |")
+    return "\n".join(rows) + "\n"

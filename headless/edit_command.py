@@ -78,43 +78,104 @@ def edit(
 ) -> None:
     """Edit pictures: ip2p edit photo.jpg "make it snow" -o out.png"""
     from .picture import read_picture
-    from .progress import View
 
     jobs = plan(what, output, asked)
     pictures = {job.image: read_picture(job.image) for job in jobs}
     mask = read_picture(asked.mask, "mask") if asked.mask else None
-    missing = [job for job in jobs if force or not is_there(job, pictures[job.image], mask, asked)]
-    made: dict[Job, tuple[str, ...]] = {}
-    chosen: list[Choice] = []
+    edits = Edits(asked, jobs, pictures, mask)
+    if not force:
+        edits.pass_over_what_is_there()
+    if edits.missing:
+        finish(edits.make_all(address, as_json), edits.so_far)
+    report(as_json, edits.told(), edits.text())
+    if edits.choice and edits.choice.name == BUILT_IN and not as_json:
+        print(f"note: {edits.choice.note}", file=sys.stderr)  # again, beside the result
 
-    async def work() -> None:
-        with View(as_json) as view:
+
+class Edits:
+    """The edits of one command, and what has become of them.
+
+    missing  those whose file is not there yet
+    made     those of this run, with what their user should know
+    choice   the checkpoint, once the server has been asked
+    """
+
+    def __init__(
+        self, asked: Asked, jobs: list[Job], pictures: dict[Path, Picture], mask: Picture | None
+    ) -> None:
+        self.asked, self.jobs, self.pictures, self.mask = asked, jobs, pictures, mask
+        self.missing = jobs
+        self.made: dict[Job, tuple[str, ...]] = {}
+        self.choice: Choice | None = None
+
+    def pass_over_what_is_there(self) -> None:
+        """Leave out what is made already. Raises InputError where a file holds something else."""
+        self.missing = [job for job in self.jobs if not self.is_there(job)]
+
+    def is_there(self, job: Job) -> bool:
+        from .formats import prompt_in
+        from .keys import edit_key, key_in
+        from .names import refuse_existing
+
+        if not os.path.lexists(job.target):
+            return False
+        parameters = job.parameters
+        if "checkpoint" not in parameters:  # whichever was chosen for that file
+            made_with = (prompt_in(job.target) or {}).get("model", {}).get("inputs", {})
+            parameters = {**parameters, "checkpoint": str(made_with.get("checkpoint"))}
+        picture, settings = self.pictures[job.image], self.asked.settings
+        if key_in(job.target) != edit_key(
+            picture, self.mask, job.instruction, parameters, settings
+        ):
+            refuse_existing([job.target])
+        return True
+
+    async def make_all(self, address: Address, quiet: bool) -> None:
+        from .progress import View
+
+        with View(quiet) as view:
             async with address.client(view) as client:
-                chosen.append(await client.checkpoint(asked.parameters.get("checkpoint")))
-                if chosen[0].note:
-                    view.note(chosen[0].note)
+                self.choice = await client.checkpoint(self.asked.parameters.get("checkpoint"))
+                if self.choice.note:
+                    view.note(self.choice.note)
+                parameters = {"checkpoint": self.choice.name}
+                await gather(*(self.make(client, view, job, parameters) for job in self.missing))
 
-                async def one(job: Job) -> None:
-                    made[job] = await make(
-                        *(client, view, job, pictures[job.image], mask, asked, chosen[0].name)
-                    )
+    async def make(self, client: Client, view: View, job: Job, parameters: dict[str, Any]) -> None:
+        """Make one edit, shown on a line of its own."""
+        line = view.line(job.title, "waiting")
+        result = await client.edit(
+            self.pictures[job.image],
+            job.instruction,
+            job.target,
+            mask=self.mask,
+            settings=self.asked.settings,
+            listener=view.listener(line),
+            **{**job.parameters, **parameters},
+        )
+        view.done(line, f"{result.seconds:.0f} s")
+        for note in result.notes:
+            view.note(note)
+        self.made[job] = result.notes
 
-                await gather(*(one(job) for job in missing))
-
-    def so_far() -> str:
-        done = len(jobs) - len(missing) + len(made)
+    def so_far(self) -> str:
+        """How many are done, for when the command ends early."""
+        done = len(self.jobs) - len(self.missing) + len(self.made)
         again = "; the same command goes on from there" if done else ""
-        return f"{done} of {len(jobs)} edits are done{again}."
+        return f"{done} of {len(self.jobs)} edits are done{again}."
 
-    if missing:
-        finish(work(), so_far)
-    lines = [] if missing else ["Nothing to do: these edits are there already."]
-    value = {"edits": [job.told(made.get(job, ())) for job in jobs], "now": len(made)}
-    if chosen:
-        value |= {"checkpoint": chosen[0].name, "note": chosen[0].note}
-    report(as_json, value, "\n".join([*lines, *(str(job.target) for job in jobs)]))
-    if chosen and chosen[0].note and chosen[0].name == BUILT_IN and not as_json:
-        print(f"note: {chosen[0].note}", file=sys.stderr)  # again, beside the result
+    def told(self) -> dict[str, Any]:
+        """What --json says."""
+        edits = [job.told(self.made.get(job, ())) for job in self.jobs]
+        value: dict[str, Any] = {"edits": edits, "now": len(self.made)}
+        if self.choice:
+            value |= {"checkpoint": self.choice.name, "note": self.choice.note}
+        return value
+
+    def text(self) -> str:
+        """The files, as printed."""
+        lines = [] if self.missing else ["Nothing to do: these edits are there already."]
+        return "\n".join([*lines, *(str(job.target) for job in self.jobs)])
 
 
 def plan(what: list[str], output: Path | None, asked: Asked) -> list[Job]:
@@ -173,46 +234,3 @@ def sorted_out(what: list[str], by_preset: bool) -> tuple[list[Path], list[str]]
     if not words and not by_preset:
         raise InputError(f'{images[-1]}: say what to change, such as "make it snow"')
     return images, words or [""]
-
-
-def is_there(job: Job, picture: Picture, mask: Picture | None, asked: Asked) -> bool:
-    """Whether the file of a job holds this very edit. Raises InputError if it holds another."""
-    from .formats import prompt_in
-    from .keys import edit_key, key_in
-    from .names import refuse_existing
-
-    if not os.path.lexists(job.target):
-        return False
-    parameters = job.parameters
-    if "checkpoint" not in parameters:  # whichever was chosen for that file
-        made_with = (prompt_in(job.target) or {}).get("model", {}).get("inputs", {})
-        parameters = {**parameters, "checkpoint": str(made_with.get("checkpoint"))}
-    if key_in(job.target) != edit_key(picture, mask, job.instruction, parameters, asked.settings):
-        refuse_existing([job.target])
-    return True
-
-
-async def make(
-    client: Client,
-    view: View,
-    job: Job,
-    picture: Picture,
-    mask: Picture | None,
-    asked: Asked,
-    checkpoint: str,
-) -> tuple[str, ...]:
-    """Make one edit, shown on a line of its own; what its user should know of it."""
-    line = view.line(job.title, "waiting")
-    result = await client.edit(
-        picture,
-        job.instruction,
-        job.target,
-        mask=mask,
-        settings=asked.settings,
-        listener=view.listener(line),
-        **{**job.parameters, "checkpoint": checkpoint},
-    )
-    view.done(line, f"{result.seconds:.0f} s")
-    for note in result.notes:
-        view.note(note)
-    return result.notes

@@ -1,6 +1,8 @@
-"""What follows from the schemas of the nodes: the English texts and the contract.
+"""What follows from the schemas of the nodes and from the tables of `edits/`.
 
-    make texts    write both anew after a schema has changed; tests compare them
+    make texts    write all of it anew after a schema or a table has changed; tests compare
+
+The tables of settings and presets stand in the docs between two marks.
 
 `locales/en/nodeDefs.json` is what the editor shows. `tests/contract.json` is what saved workflows
 hold on to: ids, inputs and outputs, their order, types, ranges and defaults.
@@ -15,11 +17,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+from instruct_pix2pix.edits import presets, settings
+
 ROOT = Path(__file__).parents[1]
 ENGLISH = ROOT / "locales" / "en" / "nodeDefs.json"
 CONTRACT = Path(__file__).with_name("contract.json")
 # Files of the user, and names that core translates itself or shows as they are.
 NOT_OURS = {"checkpoint", "lora_name", "sampler_name", "scheduler"}
+TABLES = {"settings": settings.table, "presets": presets.listed}
+HELP = ROOT / "nodes" / "web" / "docs"
+PAGES = [ROOT / "docs" / "headless.md", HELP / "IP2PPreset.md", HELP / "IP2PPreset" / "zh.md"]
 HELD = ("default", "min", "max", "step", "options")
 
 
@@ -80,6 +87,16 @@ def contract() -> dict[str, Any]:
     }
 
 
+def with_tables(page: str) -> str:
+    """A page of the docs with its tables as the code has them."""
+    for name, table in TABLES.items():
+        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+        if begin in page:
+            before, rest = page.split(begin)
+            page = before + begin + table() + end + rest.split(end)[1]
+    return page
+
+
 def as_json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
@@ -87,6 +104,8 @@ def as_json(value: Any) -> str:
 def main() -> None:
     ENGLISH.write_text(as_json(english()), encoding="utf-8")
     CONTRACT.write_text(as_json(contract()), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(with_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

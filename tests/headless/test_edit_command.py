@@ -61,7 +61,7 @@ def test_another_edit_is_never_written_over_without_force(comfyui, picture, tmp_
     assert edit(comfyui, picture, "make it snow", "-o", target)[0] == 0
     before = target.read_bytes()
     code, said = edit(comfyui, picture, "make it rain", "-o", target)
-    assert code == 3 and "is there already and is not this edit" in said and "--force" in said
+    assert code == 3 and "is there already" in said and "--force" in said
     assert target.read_bytes() == before
     assert edit(comfyui, picture, "make it rain", "-o", target, "--force")[0] == 0
     assert prompt_of(target)["instruction"]["inputs"]["instruction"] == "make it rain"
