@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from instruct_pix2pix.headless.batch import key_in
+from instruct_pix2pix.headless.keys import key_in
 from instruct_pix2pix.headless.server import PrivateServer
 
 SCENES = 8

@@ -18,16 +18,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from instruct_pix2pix.edits.settings import BUILT_IN
 from instruct_pix2pix.headless.client import Client
 from instruct_pix2pix.headless.server import PrivateServer
-from instruct_pix2pix.headless.workflow import MINI
 from PIL import Image
 
 
 def main(
     edits: Annotated[int, typer.Option(help="At most so many edits.")] = 500,
     minutes: Annotated[float, typer.Option(help="Stop after so long.")] = 30,
-    checkpoint: Annotated[str, typer.Option(help="With which model.")] = MINI,
+    checkpoint: Annotated[str, typer.Option(help="With which model.")] = BUILT_IN,
 ) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         samples = asyncio.run(soak(Path(scratch), edits, minutes * 60, checkpoint))

@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from instruct_pix2pix.edits.prompt import edit_prompt
+from instruct_pix2pix.edits.settings import BUILT_IN
 from instruct_pix2pix.headless.client import Client
 from instruct_pix2pix.headless.server import PrivateServer
-from instruct_pix2pix.headless.workflow import MINI, edit_prompt
 from PIL import Image
 
 BLOCK = 10
@@ -34,7 +35,7 @@ BLOCK = 10
 def main(
     edits: Annotated[int, typer.Option(help="Edits by each of the two.")] = 100,
     steps: Annotated[int, typer.Option(help="Sampling steps of each.")] = 4,
-    checkpoint: Annotated[str, typer.Option(help="With which model.")] = MINI,
+    checkpoint: Annotated[str, typer.Option(help="With which model.")] = BUILT_IN,
 ) -> None:
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as name:

@@ -23,10 +23,11 @@ from typing import Any
 from ..edits.prompt import node
 from ..pairs.pair import Pair, PictureFile
 from ..pairs.triples import Triple
-from .batch import ATTEMPTS, FATAL, Endpoint, end, prompt_key
+from .batch import ATTEMPTS, FATAL, Endpoint, end
 from .client import Client
 from .errors import ExecutionFailed, IP2PError, ServerMisbehaved, ServerUnavailable
 from .files import write_whole
+from .keys import prompt_key
 from .messages import Prompt
 from .names import slug
 

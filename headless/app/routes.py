@@ -162,7 +162,7 @@ class App:
         await self.queue.started.wait()
         choice = await self.asking.checkpoint()
         kinds = ("IP2PLoadCheckpoint", "IP2PKSampler", "IP2PSampleImage")
-        info = await self.asking.known({kind: {"class_type": kind} for kind in kinds})
+        info = await self.asking.catalog.of({kind: {"class_type": kind} for kind in kinds})
         lists = {
             name: list(inputs_of(info, kind)[name].choices)
             for kind, name in (

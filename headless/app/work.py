@@ -67,8 +67,8 @@ async def sample(client: Client, scene: str, seed: int) -> bytes:
 
 
 async def picture_of(client: Client, prompt: Prompt, listener: Listener | None = None) -> bytes:
-    prompt = patched(prompt, {}, await client.known(prompt))
-    await client.check(prompt)
+    prompt = patched(prompt, {}, await client.catalog.of(prompt))
+    await client.catalog.check(prompt)
     result = await client.run(prompt, listener=listener)
     if not result.outputs:
         raise InputError("the server made no picture")

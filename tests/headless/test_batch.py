@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import pyarrow.parquet
 import pytest
-from instruct_pix2pix.headless.batch import key_in
+from instruct_pix2pix.headless.keys import key_in
 from instruct_pix2pix.headless.results import plain
 from PIL import Image
 

@@ -12,7 +12,7 @@ import urllib.request
 import psutil
 import pytest
 from instruct_pix2pix.headless import errors
-from instruct_pix2pix.headless.batch import key_in
+from instruct_pix2pix.headless.keys import key_in
 from instruct_pix2pix.headless.server import PrivateServer
 
 from .command import ROOT, finished, ip2p
