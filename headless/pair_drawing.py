@@ -275,7 +275,7 @@ def write_page(folder: Path, pairs: Sequence[Pair]) -> Path:
                 f'src="{html.escape(name.as_posix())}"></a>'
                 for name in names
             )
-            scores = ", ".join(f"{name} {value:g}" for name, value in pair.scores.items())
+            scores = ", ".join(f"{name} {value:.15g}" for name, value in pair.scores.items())
             words = f"<b>{html.escape(pair.instruction)}</b><br>{html.escape(pair.caption)}<br>"
             words += f"{html.escape(pair.edited_caption)}<br><small>{html.escape(scores)}</small>"
             file.write(f"<tr>{shown}<td>{words}</tr>\n".encode())

@@ -20,6 +20,7 @@ STYLE = """<!doctype html><meta charset="utf-8"><title>{title}</title><style>
 body {{ font: 15px/1.4 system-ui, sans-serif; margin: 2rem; color: #222226; }}
 table {{ border-collapse: collapse; margin: 1rem 0; }}
 th, td {{ padding: .3rem .7rem; border-bottom: 1px solid #ececf0; text-align: left; }}
+td:first-child {{ white-space: nowrap; }}
 td.n {{ text-align: right; font-variant-numeric: tabular-nums; }}
 img {{ display: block; max-width: {thumb}px; }}
 p {{ color: #6b6b74; }}

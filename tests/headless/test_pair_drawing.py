@@ -6,9 +6,10 @@ import re
 import time
 
 import pytest
+from instruct_pix2pix.headless.pair_drawing import read_report, write_page
 from instruct_pix2pix.headless.server import PrivateServer
 from instruct_pix2pix.pairs.layouts import read_pairs
-from instruct_pix2pix.pairs.pair import PictureFile, open_picture
+from instruct_pix2pix.pairs.pair import Pair, PictureFile, open_picture
 
 from ..pairs.drawing import save_checkpoint
 from .command import finished, ip2p
@@ -76,6 +77,15 @@ def test_the_page_shows_every_pair(drawn) -> None:
     links = re.findall(r'<img loading="lazy" alt="" src="([^"]+)"', page)
     assert len(links) == 8 and all((folder / link).is_file() for link in links)
     assert page.count("<b>make it snow</b>") == 2
+
+
+def test_a_seed_is_shown_and_read_to_the_last_digit(tmp_path) -> None:
+    seed = 2**48 - 1
+    (row,) = read_report(f"1 of 1 pairs kept.\nseed {seed}  swap 0.400  direction -0.0312")
+    assert row == {"seed": seed, "swap": 0.4, "direction": -0.0312}
+    files = (PictureFile(tmp_path / name) for name in ("a.png", "b.png"))
+    page = write_page(tmp_path, [Pair("one", *files, ("make it snow",), scores=row)])
+    assert f"seed {seed}, swap 0.4, direction -0.0312" in page.read_text()
 
 
 def test_the_same_command_draws_nothing_again_and_leaves_out_what_was_deleted(drawn) -> None:
