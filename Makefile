@@ -31,12 +31,12 @@ UV := VIRTUAL_ENV=$(VENV) $(RUN)/uv
 LOCK := $(UV) pip compile --quiet --upgrade --generate-hashes --custom-compile-command "make lock"
 
 .DELETE_ON_ERROR:
-.PHONY: help setup link demo serve test lint mini mini-eval bench texts thumbnails pictures lock clean
+.PHONY: help setup link demo serve test lint mini mini-eval bench texts templates thumbnails pictures lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
-setup: link $(VENV)/.packages $(VENV)/.pack $(VENV)/.browser ## install everything, once
+setup: link $(VENV)/.packages $(VENV)/.pack $(VENV)/.browser .cache/editor/.done ## install everything, once
 
 demo: $(SERVER) ## edit three pictures in ComfyUI, into demo/
 	@$(RUN)/ip2p demo --output demo
@@ -67,9 +67,13 @@ bench: setup ## measure against core and diffusers
 texts: setup ## write what follows from the nodes' schemas: English texts, contract
 	@PYTHONPATH=$(COMFYUI) $(RUN)/python -P -m instruct_pix2pix.tests.texts
 
-thumbnails: setup ## run every template in the editor and keep its picture
+templates: setup ## write the prompts of the templates, and let the editor lay them out
+	@$(RUN)/python -P -m instruct_pix2pix.tests.browser.twins
 	@$(RUN)/python -P -m instruct_pix2pix.tests.browser.templates
 	@$(RUN)/python -P -m instruct_pix2pix.tests.browser.blueprint
+
+thumbnails: setup ## run every template in the editor and keep its picture
+	@$(RUN)/python -P -m instruct_pix2pix.tests.browser.thumbnails
 
 pictures: setup ## make the pictures of README and help pages anew
 	@$(RUN)/python -P docs/pictures.py
@@ -79,6 +83,7 @@ pictures: setup ## make the pictures of README and help pages anew
 lock: $(CURDIR)/.venv/bin/uv .comfyui/main.py ## pin the newest versions anew
 	@$(LOCK) --universal --python-version 3.11 requirements/uv.in -o requirements/uv.txt
 	@$(LOCK) --no-deps requirements/comfyui.in -o requirements/comfyui.txt
+	@$(LOCK) --no-deps requirements/editor.in -o requirements/editor.txt
 	@$(LOCK) --universal --python-version 3.11 requirements/dev.in pyproject.toml \
 		.comfyui/requirements.txt -o requirements/dev.txt
 
@@ -105,6 +110,11 @@ $(VENV)/.pack: pyproject.toml | $(VENV)/bin/uv
 
 $(VENV)/.browser: tests/browser/chromium.py requirements/dev.txt | $(VENV)/.packages
 	@$(RUN)/python $<
+	@touch $@
+
+.cache/editor/.done: requirements/editor.txt | $(VENV)/bin/uv
+	@echo "Editor: the newest, beside that of ComfyUI"
+	@$(UV) pip install --quiet --no-deps --require-hashes --target .cache/editor -r $<
 	@touch $@
 
 .comfyui/main.py: requirements/comfyui.txt | $(VENV)/bin/uv

@@ -19,6 +19,7 @@ async def comfy_entrypoint() -> ComfyExtension:
 
     from .nodes.auto import IP2PAutoGuidance
     from .nodes.chain import IP2PEditChain
+    from .nodes.examples import put_examples
     from .nodes.grid import IP2PGuidanceGrid
     from .nodes.guidance import IP2PGuidance
     from .nodes.loading import IP2PLoadCheckpoint
@@ -57,4 +58,5 @@ async def comfy_entrypoint() -> ComfyExtension:
                 IP2PTrain,
             ]
 
+    put_examples()
     return InstructPix2Pix()

@@ -26,7 +26,8 @@ Prompt = dict[str, Any]
 
 
 async def pictures(client: Client, prompt: Prompt) -> dict[str, list[Image.Image]]:
-    """What each node of the prompt showed or saved, by the node's title."""
+    """What each node of the prompt showed or saved, by the node's title; "Before" is the source."""
+    prompt = prompt | {"before": node("Before", "PreviewImage", images=["2", 0])}
     result = await client.run(prompt)
     found: dict[str, list[Image.Image]] = {}
     for output in result.outputs:
@@ -77,7 +78,7 @@ async def edit_mask(client: Client) -> Image.Image:
         [
             ("before", found["Before"][0]),
             ("where the model looks", found["Where the model looks"][0]),
-            ("make her hair pink", found["Result"][0]),
+            ("make her hair red", found["Result"][0]),
         ]
     )
 
@@ -85,7 +86,7 @@ async def edit_mask(client: Client) -> Image.Image:
 async def around_mask(client: Client) -> Image.Image:
     prompt = load_prompt(WORKFLOWS / "small-face-big-edit.json")
     near = await pictures(client, prompt)
-    box = 176, 64, 336, 224  # where the face is
+    box = 350, 134, 510, 294  # where the portrait hangs
     far = await pictures(client, patched(prompt, {"Encode source.fit": "training size"}))
     return strip(
         [
@@ -117,7 +118,7 @@ async def auto(client: Client) -> Image.Image:
     return strip(
         [
             ("before", found["Before"][0]),
-            ("make it snow, 7.5 and 1.5", found["Plain"][0]),
+            ("make her hair red, 7.5 and 1.5", found["Plain"][0]),
             ("the scales that it found", found["Result"][0]),
         ]
     )

@@ -36,9 +36,8 @@ TURNS, TUNED, GRID = "edit-in-turns", "auto-tune-the-two-scales", "guidance-grid
 class Cell(NamedTuple):
     """A picture that a workflow makes.
 
-    workflow  a name in workflows/api, whose nodes have the same ids: 1 Model, 2 Source, 3 Encode
-              source, 4 Instruction, 5 Sampler, 6 Decode, 7 Restore
-    changes   "id.input": value, or "id": a node more
+    workflow  a name in workflows/api, where Source is the node 2
+    changes   "Title.input": value, None for an input less, or "id": a node more
     shows     the title of the node whose picture it is, and which of them
     """
 
@@ -55,17 +54,17 @@ def source(workflow: str, **changes: Any) -> Cell:
 
 def asked(workflow: str, *instructions: str) -> list[Cell]:
     """The source, then one edit for each wording."""
-    edits = [Cell(said, workflow, {"4.instruction": said}) for said in instructions]
+    edits = [Cell(said, workflow, {"Instruction.instruction": said}) for said in instructions]
     return [source(workflow), *edits]
 
 
 def guided(label: str, **inputs: Any) -> Cell:
     """An edit with scales that are too strong, and IP2PGuidance."""
-    strong = {"5.text_cfg": 20.0}
+    strong = {"Sampler.text_cfg": 20.0}
     if not inputs:
         return Cell(label, HAIR, strong)
-    guidance = {"20": node("Guidance", "IP2PGuidance", **NEUTRAL | inputs), "5.guidance": ["20", 0]}
-    return Cell(label, HAIR, strong | guidance)
+    guidance = {"20": node("Guidance", "IP2PGuidance", **NEUTRAL | inputs)}
+    return Cell(label, HAIR, strong | guidance | {"Sampler.guidance": ["20", 0]})
 
 
 NEUTRAL = {
@@ -84,16 +83,17 @@ NEUTRAL = {
 # A picture as upright as a phone's: the middle of the square sample.
 UPRIGHT = {
     "20": node("Upright", "ImageCrop", image=["2", 0], width=384, height=512, x=64, y=0),
-    "3.image": ["20", 0],
-    "9": node("Before", "PreviewImage", images=["20", 0]),
+    "Encode source.image": ["20", 0],
+    "before": node("Before", "PreviewImage", images=["20", 0]),
 }
-UNMASKED = {"3.mask": None, "7.mask": None}
+MASK = {"mask": node("Mask", "MaskPreview", mask=["2", 1])}
+SNOW = {"Instruction.instruction": "make it snow"}
+UNMASKED = {"Encode source.mask": None}
 
 
 def scene(name: str, shows: str = "Before") -> Cell:
-    mask = {"10": node("Mask", "MaskPreview", mask=["2", 1])}
     label = "mask" if shows == "Mask" else name
-    return Cell(label, HAIR, {"2.scene": name} | mask, shows)
+    return Cell(label, WEATHER, {"Source.scene": name} | MASK, shows)
 
 
 SHEETS: dict[str, list[Cell]] = {
@@ -107,7 +107,7 @@ SHEETS: dict[str, list[Cell]] = {
     ],
     "IP2PEncodeSource-2": [
         source(REGION),
-        Cell("mask", REGION, {}, "Mask"),
+        Cell("mask", REGION, MASK, "Mask"),
         Cell("with the mask", REGION),
         Cell("without", REGION, UNMASKED),
     ],
@@ -117,18 +117,18 @@ SHEETS: dict[str, list[Cell]] = {
     ),
     "IP2PKSampler-1": [
         source(HAIR),
-        *(Cell(f"seed {seed}", HAIR, {"5.seed": seed}) for seed in (0, 1, 2)),
+        *(Cell(f"seed {seed}", HAIR, {"Sampler.seed": seed}) for seed in (0, 1, 2)),
     ],
     "IP2PKSampler-2": [
-        Cell("text_cfg 0.3", HAIR, {"5.text_cfg": 0.3}),
+        Cell("text_cfg 0.3", HAIR, {"Sampler.text_cfg": 0.3}),
         Cell("text_cfg 2", HAIR),
-        Cell("text_cfg 30", HAIR, {"5.text_cfg": 30.0}),
-        Cell("image_cfg 6", HAIR, {"5.image_cfg": 6.0}),
+        Cell("text_cfg 30", HAIR, {"Sampler.text_cfg": 30.0}),
+        Cell("image_cfg 6", HAIR, {"Sampler.image_cfg": 6.0}),
     ],
     "IP2PGuider-1": [
         source(SAMPLED),
         *(
-            Cell(name, SAMPLED, {"11.sampler_name": name})
+            Cell(name, SAMPLED, {"Sampler.sampler_name": name})
             for name in ("dpmpp_2m", "euler", "dpmpp_2m_sde")
         ),
     ],
@@ -145,7 +145,7 @@ SHEETS: dict[str, list[Cell]] = {
             HAIR,
             {
                 "20": node("Guidance", "IP2PGuidance", **NEUTRAL | {"image_end": 0.5}),
-                "5.guidance": ["20", 0],
+                "Sampler.guidance": ["20", 0],
             },
         ),
     ],
@@ -153,7 +153,7 @@ SHEETS: dict[str, list[Cell]] = {
         source(FOUND),
         Cell("heat", FOUND, {}, "Where the model looks"),
         Cell("edit in the region", FOUND),
-        Cell("without a mask", HAIR, {"4.instruction": "make her hair pink"}),
+        Cell("without a mask", HAIR, {"Instruction.instruction": "make her hair red"}),
     ],
     "IP2PGuidanceGrid-1": [Cell("", GRID)],
     "IP2PAutoGuidance-1": [
@@ -162,12 +162,12 @@ SHEETS: dict[str, list[Cell]] = {
         Cell(
             "text 2, image 2",
             WEATHER,
-            {"4.instruction": "make it snow", "5.text_cfg": 2.0, "5.image_cfg": 2.0},
+            SNOW | {"Sampler.text_cfg": 2.0, "Sampler.image_cfg": 2.0},
         ),
         Cell(
             "text 14, image 1",
             WEATHER,
-            {"4.instruction": "make it snow", "5.text_cfg": 14.0, "5.image_cfg": 1.0},
+            SNOW | {"Sampler.text_cfg": 14.0, "Sampler.image_cfg": 1.0},
         ),
     ],
     "IP2PEditChain-1": [
@@ -176,13 +176,13 @@ SHEETS: dict[str, list[Cell]] = {
     ],
     "IP2PRestore-1": [
         Cell("no mask", REGION, UNMASKED),
-        Cell("mask, feather 0", REGION, {"7.feather": 0}),
-        Cell("mask, feather 24", REGION, {"7.feather": 24}),
+        Cell("mask, feather 0", REGION, {"Restore.feather": 0}),
+        Cell("mask, feather 24", REGION, {"Restore.feather": 24}),
     ],
     "IP2PRestore-2": [
         source(WEATHER),
         Cell("match_color off", WEATHER),
-        Cell("match_color mean-std", WEATHER, {"7.match_color": "mean-std"}),
+        Cell("match_color mean-std", WEATHER, {"Restore.match_color": "mean-std"}),
     ],
     "IP2PPreset-1": [
         source(DRESS),
@@ -192,7 +192,7 @@ SHEETS: dict[str, list[Cell]] = {
                 DRESS,
                 {
                     "20": node("Preset", "IP2PPreset", preset=preset, value=value, subject="her"),
-                    "4.instruction": ["20", 0],
+                    "Instruction.instruction": ["20", 0],
                 },
             )
             for preset, value in (
@@ -214,7 +214,7 @@ SHEETS: dict[str, list[Cell]] = {
         Cell(
             "sunny to cloudy",
             WEATHER,
-            {"4.instruction": "change the weather from sunny to cloudy"},
+            {"Instruction.instruction": "change the weather from sunny to cloudy"},
         ),
     ],
 }
@@ -223,15 +223,16 @@ SHEETS: dict[str, list[Cell]] = {
 async def run(client: Client, cell: Cell, folder: Path) -> dict[str, list[Path]]:
     """The pictures of a cell's workflow, by the titles of the nodes that show them."""
     prompt = copy.deepcopy(load_prompt(ROOT / "workflows" / "api" / f"{cell.workflow}.json"))
-    prompt.setdefault("9", node("Before", "PreviewImage", images=["2", 0]))
+    prompt["before"] = node("Before", "PreviewImage", images=["2", 0])
     for where, value in cell.changes.items():
-        key, _, name = where.partition(".")
-        if not name:
-            prompt[key] = value
-        elif value is None:
-            del prompt[key]["inputs"][name]
-        else:
-            prompt[key]["inputs"][name] = value
+        title, _, name = where.rpartition(".")
+        if not title:
+            prompt[name] = value
+            continue
+        inputs = next(n["inputs"] for n in prompt.values() if n["_meta"]["title"] == title)
+        inputs[name] = value
+        if value is None:
+            del inputs[name]
     done = await client.run(prompt)
     shown: dict[str, list[Path]] = {}
     for number, made in enumerate(done.outputs):

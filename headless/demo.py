@@ -31,7 +31,7 @@ async def demo(client: Client, folder: Path, view: View) -> tuple[list[Path], Pa
     with tempfile.TemporaryDirectory() as scratch:
         for slug in SLUGS:
             prompt = load_prompt(WORKFLOWS / f"{slug}.json")
-            source, _ = find_input(prompt, "Source.scene")
+            source = next(key for key, n in prompt.items() if n["_meta"]["title"] == "Source")
             instruction, _ = find_input(prompt, "Instruction.instruction")
             text = str(prompt[instruction]["inputs"]["instruction"])
             prompt["before"] = node("Before", "PreviewImage", images=[source, 0])

@@ -43,6 +43,7 @@ class IP2PEditChain(io.ComfyNode):
                     "instructions",
                     default="make it snow",
                     multiline=True,
+                    dynamic_prompts=True,
                     tooltip="One instruction a line, in the order in which they are carried out.",
                 ),
                 *setting_inputs("seed", "steps", "text_cfg", "image_cfg"),

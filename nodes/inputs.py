@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import comfy.samplers
@@ -15,6 +16,17 @@ LATER = ("denoise", "numerics")
 
 GuidanceType = io.Custom("IP2P_GUIDANCE")
 
+# What people type who look for these nodes.
+WORDS = ["pix2pix", "ip2p", "instruct", "InstructPix2Pix", "edit by text", "image edit"]
+# Settings that an edit rarely needs; newer editors show them on demand.
+ADVANCED = {"denoise", "margin", "match_color", "numerics", "scheduler", "syntax", "weights"}
+
+
+def newer(kind: Any, **fields: Any) -> dict[str, Any]:
+    """Those of `fields` that `kind`, a schema or an input, takes in this ComfyUI."""
+    known = inspect.signature(kind).parameters
+    return {name: value for name, value in fields.items() if name in known}
+
 
 def setting_input(name: str, options: list[str] | None = None, optional: bool = False) -> io.Input:
     """The input of one setting of an edit.
@@ -26,11 +38,15 @@ def setting_input(name: str, options: list[str] | None = None, optional: bool = 
     common: dict[str, Any] = {"default": setting.default, "tooltip": setting.help}
     if optional:
         common["optional"] = True
+    if name in ADVANCED:
+        common |= newer(io.Int.Input, advanced=True)
     if setting.kind is str:
         offered = options or list(setting.choices) or core_list(name)
         if offered:
             return io.Combo.Input(name, options=offered, **common)
-        return io.String.Input(name, multiline=setting.multiline, **common)
+        # As in ComfyUI's own boxes, {red|blue} is one of them in each run.
+        text = {"multiline": setting.multiline, "dynamic_prompts": setting.multiline}
+        return io.String.Input(name, **text, **common)
     common |= {"min": setting.least, "max": setting.most}
     if setting.step is not None:
         common["step"] = setting.step

@@ -13,7 +13,7 @@ from ..checkpoints.layouts import Weights
 from ..checkpoints.loading import load_checkpoint
 from ..checkpoints.places import hub_cache, pipelines_below, the_one
 from ..edits.settings import BUILT_IN
-from .inputs import setting_input
+from .inputs import WORDS, newer, setting_input
 
 BUILT_IN_FILE = Path(__file__).resolve().parents[1] / "mini" / "ip2p-mini.safetensors"
 WEIGHTS: tuple[Weights, ...] = ("auto", "ema", "raw")
@@ -72,6 +72,7 @@ class IP2PLoadCheckpoint(io.ComfyNode):
             node_id="IP2PLoadCheckpoint",
             display_name="Load Checkpoint (InstructPix2Pix)",
             category="InstructPix2Pix",
+            **newer(io.Schema, search_aliases=WORDS),
             description=(
                 "Loads a model that edits pictures by instruction: the small built-in one, a "
                 "single file, or a diffusers folder."

@@ -24,7 +24,7 @@ from ..pictures.frame import (
     to_working,
 )
 from ..pictures.restore import restore
-from .inputs import setting_input, setting_inputs
+from .inputs import WORDS, newer, setting_input, setting_inputs
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ class IP2PEncodeSource(io.ComfyNode):
             node_id="IP2PEncodeSource",
             display_name="Encode Source (InstructPix2Pix)",
             category="InstructPix2Pix",
+            **newer(io.Schema, search_aliases=WORDS),
             description=(
                 "Prepares the picture to edit, of any size and shape, whole or around a mask. "
                 "IP2PRestore brings the edit back to the original size and framing."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..edits.presets import PRESETS, chosen
+from .inputs import WORDS, newer
 
 
 class IP2PPreset(io.ComfyNode):
@@ -14,6 +15,7 @@ class IP2PPreset(io.ComfyNode):
             node_id="IP2PPreset",
             display_name="Preset (InstructPix2Pix)",
             category="InstructPix2Pix",
+            **newer(io.Schema, search_aliases=WORDS),
             description=(
                 "A ready instruction for a common edit, with the two scales that suit it. "
                 "Choose the edit and say what to change to."
@@ -28,6 +30,7 @@ class IP2PPreset(io.ComfyNode):
                 io.String.Input(
                     "value",
                     default="",
+                    dynamic_prompts=True,
                     tooltip=(
                         "What to change to, in English, with its article: blue, a red dress, "
                         "snowy. Empty takes the preset's own example."

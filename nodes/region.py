@@ -13,7 +13,7 @@ from ..pictures.region import draw_region, over_picture
 from ..samplers.comfy.guider import check_source
 from ..samplers.comfy.probe import check_instruction
 from ..samplers.comfy.region import DRAWS, METHODS, NOISE_LEVEL, THRESHOLD, find_region
-from .inputs import check_choice, check_range, guided_inputs
+from .inputs import WORDS, check_choice, check_range, guided_inputs, newer
 from .pictures import FrameType
 
 logger = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ class IP2PEditMask(io.ComfyNode):
             node_id="IP2PEditMask",
             display_name="Edit Mask (InstructPix2Pix)",
             category="InstructPix2Pix",
+            **newer(io.Schema, search_aliases=WORDS),
             description=(
                 "Finds where an instruction changes the picture, by asking the model itself. "
                 "Nothing is painted and no other model is needed."

@@ -12,7 +12,14 @@ from ..edits.settings import of_node
 from ..samplers.comfy.guider import DualGuider
 from ..samplers.comfy.sampling import Cell, Edit
 from ..samplers.control import Guidance
-from .inputs import guidance_input, guided_inputs, setting_inputs, settings_of_node
+from .inputs import (
+    WORDS,
+    guidance_input,
+    guided_inputs,
+    newer,
+    setting_inputs,
+    settings_of_node,
+)
 
 
 class IP2PKSampler(io.ComfyNode):
@@ -22,6 +29,7 @@ class IP2PKSampler(io.ComfyNode):
             node_id="IP2PKSampler",
             display_name="KSampler (InstructPix2Pix)",
             category="InstructPix2Pix",
+            **newer(io.Schema, search_aliases=WORDS),
             description=(
                 "Edits the picture: samples with two guidance scales, one for the instruction "
                 "and one for the picture."

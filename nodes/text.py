@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..edits.settings import SETTINGS
 from ..samplers.comfy.text import encode_instruction, zeroed
-from .inputs import setting_inputs
+from .inputs import WORDS, newer, setting_inputs
 
 
 class IP2PEncodeInstruction(io.ComfyNode):
@@ -18,6 +18,7 @@ class IP2PEncodeInstruction(io.ComfyNode):
             node_id="IP2PEncodeInstruction",
             display_name="Encode Instruction (InstructPix2Pix)",
             category="InstructPix2Pix",
+            **newer(io.Schema, search_aliases=WORDS),
             description=(
                 "Turns the sentence that says what to change into conditioning. "
                 "Write it as an order: 'make it snow', 'change her hair to red'."
@@ -30,6 +31,7 @@ class IP2PEncodeInstruction(io.ComfyNode):
                     "instruction",
                     default="make it snow",
                     multiline=True,
+                    dynamic_prompts=True,
                     tooltip="What to change, as an order. Empty changes nothing.",
                 ),
                 *setting_inputs("negative", "syntax"),

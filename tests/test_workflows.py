@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from comfy_api.latest import io
 from instruct_pix2pix.headless.client import Client
-from instruct_pix2pix.headless.names import slug
 from instruct_pix2pix.headless.server import PrivateServer
 from instruct_pix2pix.headless.workflow import load_prompt, patched
 from PIL import Image
@@ -23,7 +22,7 @@ from .texts import schemas
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = ROOT / "workflows"
 TITLES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
-BLUEPRINT = ROOT / "subgraphs" / "Edit by instruction.json"
+BLUEPRINT = ROOT / "subgraphs" / "InstructPix2Pix - edit by instruction.json"
 SCHEMAS = schemas()
 
 
@@ -91,20 +90,19 @@ def test_comfy_cli_would_find_a_fault(comfy, object_info, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "file",
+    ("file", "name"),
     [
-        "api/hair-color.json",
-        "api/edit-only-a-region.json",
-        "api/advanced-any-sampler-and-sigmas.json",
-        "Weather - sunny to cloudy.json",
+        ("api/hair-color.json", "hair-color"),
+        ("api/edit-only-a-region.json", "edit-only-a-region"),
+        ("api/advanced-any-sampler-and-sigmas.json", "advanced-any-sampler-and-sigmas"),
+        ("Edit weather - sunny to cloudy (InstructPix2Pix).json", "weather-sunny-to-cloudy"),
     ],
 )
-def test_comfy_cli_runs_a_workflow(comfy, server, file):
+def test_comfy_cli_runs_a_workflow(comfy, server, file, name):
     there = ("--host", "127.0.0.1", "--port", str(server.port))
     done = comfy("run", "--workflow", WORKFLOWS / file, "--wait", *there)
     assert done.returncode == 0, done.stdout
-    made = sorted(server.output.rglob(f"{slug(Path(file).stem)}*.png"))
-    assert made, f"nothing came of it:\n{done.stdout}"
+    assert sorted(server.output.rglob(f"{name}*.png")), f"nothing came of it:\n{done.stdout}"
 
 
 def test_no_template_is_called_like_one_of_the_editors_own(server):

@@ -1,4 +1,4 @@
-"""Makes subgraphs/Edit by instruction.json: python -m instruct_pix2pix.tests.browser.blueprint
+"""Makes subgraphs/: python -m instruct_pix2pix.tests.browser.blueprint
 
 The editor offers it as one node, with the whole graph of an edit inside. That graph is the one of
 `ip2p edit`, arranged and saved by the editor; here it gets its inputs, its output and its box.
@@ -18,19 +18,21 @@ from playwright.sync_api import Page
 from .editor import chromium, open_editor
 from .layouts import NOTE, Layout
 from .templates import COLUMN, GAP, OURS, arranged, stable_id
+from .twins import IMAGE_CFG, TEXT_CFG, find_region, numbered
 
-NAME = "Edit by instruction"
+NAME = "InstructPix2Pix - edit by instruction"
 FILE = Path(__file__).resolve().parents[2] / "subgraphs" / f"{NAME}.json"
 TEXT = (
     "Edits a picture of any size by an order such as 'make it snow', with an InstructPix2Pix "
-    "checkpoint or the built-in ip2p-mini, which knows drawn scenes only. A mask keeps the rest as "
-    "it is. More of the edit: raise text_cfg or lower image_cfg; less: the other way round."
+    "checkpoint or the built-in ip2p-mini, which knows drawn scenes only. What the order does not "
+    "touch stays as it is, and so does all outside of a mask. More of the edit: raise text_cfg or "
+    "lower image_cfg; less: the other way round. The usual scales are 7.5 and 1.5; those shown "
+    "suit ip2p-mini."
 )
-# What stands on the box: a socket or a widget, the nodes inside and their inputs.
-SOCKETS = {
-    "image": [("Encode source", "image")],
-    "mask": [("Encode source", "mask"), ("Restore", "mask")],
-}
+ALIASES = ["pix2pix", "instruct", "ip2p", "edit", "edit by text", "image edit"]
+# What stands on the box: a socket, and the node and input that it leads to; or a widget, and its
+# node. Widgets are shown and not made sockets of, since a socket has no default value to show.
+SOCKETS = {"image": ("Encode source", "image"), "mask": ("Encode source", "mask")}
 WIDGETS = {
     "instruction": "Instruction",
     "checkpoint": "Model",
@@ -39,53 +41,27 @@ WIDGETS = {
     "seed": "Sampler",
     "steps": "Sampler",
 }
-INSIDE = ("Model", "Encode source", "Instruction", "Sampler", "Decode", "Restore")
+GROUPS = (
+    ("Model", [["Model"]]),
+    ("What to change", [["Instruction", "Encode source"]]),
+    ("Edit", [["Sampler"], ["Find the region", "Decode", "Restore"]]),
+)
+INSIDE = {title for _, columns in GROUPS for column in columns for title in column}
 LINK = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
 # As the editor numbers the two ends of a subgraph.
 INPUT, OUTPUT = -10, -20
 
 
-def numbered(prompt: dict[str, Any]) -> dict[str, Any]:
-    """The prompt with ids 1, 2, 3 ... in its own order."""
-    ids = {key: str(number) for number, key in enumerate(prompt, start=1)}
-    return {
-        ids[key]: {
-            **node,
-            "inputs": {
-                name: [ids[value[0]], value[1]] if isinstance(value, list) else value
-                for name, value in node["inputs"].items()
-            },
-        }
-        for key, node in prompt.items()
-    }
-
-
 def blueprint(page: Page) -> dict[str, Any]:
     """The workflow of one box, and the graph inside."""
-    prompt = numbered(edit_prompt("photo.png", "make it snow", mask="mask.png"))
+    scales = {"text_cfg": TEXT_CFG, "image_cfg": IMAGE_CFG}
+    edit = edit_prompt("photo.png", "make it snow", mask="mask.png", **scales)
+    prompt = numbered(find_region(edit))
     ids = {node["_meta"]["title"]: int(key) for key, node in prompt.items()}
-    outside = [[number for title, number in ids.items() if title not in INSIDE]]
-    layout = Layout(
-        "",
-        (
-            ("Model", [[ids["Model"]]]),
-            ("What to change", [[ids["Instruction"], ids["Encode source"]]]),
-            ("Edit", [[ids["Sampler"], ids["Decode"], ids["Restore"]]]),
-            ("Outside", [*outside, [NOTE]]),
-        ),
-    )
-    saved = arranged(page, prompt, layout)
+    outside = [[title for title in ids if title not in INSIDE], [NOTE]]
+    saved = arranged(page, prompt, Layout("", "", (*GROUPS, ("Outside", outside))))
     nodes = {node["title"]: node for node in saved["nodes"] if node.get("title") in INSIDE}
-    groups = saved["groups"][:-1]
-    links = [dict(zip(LINK, link, strict=True)) for link in saved["links"]]
-    inner = {node["id"] for node in nodes.values()}
-    links = [link for link in links if {link["origin_id"], link["target_id"]} <= inner]
-    kept = {link["id"] for link in links}
-    for node in nodes.values():
-        for slot in node["inputs"]:
-            slot["link"] = slot["link"] if slot["link"] in kept else None
-        for slot in node["outputs"]:
-            slot["links"] = [link for link in slot["links"] or [] if link in kept]
+    links, reroutes = inner_links(saved, nodes)
 
     def connect(*ends: Any) -> int:
         number = max(link["id"] for link in links) + 1
@@ -93,34 +69,30 @@ def blueprint(page: Page) -> dict[str, Any]:
         return number
 
     inputs: list[dict[str, Any]] = []
-    targets = SOCKETS | {name: [(title, name)] for name, title in WIDGETS.items()}
-    for position, (name, ends) in enumerate(targets.items()):
-        made = []
-        for title, wanted in ends:
-            slots = nodes[title]["inputs"]
-            index = [slot["name"] for slot in slots].index(wanted)
-            kind, node = slots[index]["type"], nodes[title]["id"]
-            slots[index]["link"] = connect(INPUT, position, node, index, kind)
-            made.append(slots[index]["link"])
-        slot = {"id": stable_id(f"{NAME}/{name}"), "name": name, "type": kind, "linkIds": made}
-        inputs.append(slot)
+    for position, (name, (title, wanted)) in enumerate(SOCKETS.items()):
+        slots = nodes[title]["inputs"]
+        index = [slot["name"] for slot in slots].index(wanted)
+        kind = slots[index]["type"]
+        link = slots[index]["link"] = connect(INPUT, position, nodes[title]["id"], index, kind)
+        identity = stable_id(f"{NAME}/{name}")
+        inputs.append({"id": identity, "name": name, "type": kind, "linkIds": [link]})
     last = connect(ids["Restore"], 0, OUTPUT, 0, "IMAGE")
     nodes["Restore"]["outputs"][0]["links"] = [last]
+    groups = saved["groups"][:-1]
     right = max(group["bounding"][0] + group["bounding"][2] for group in groups)
-    high = 20 * len(inputs) + 40
     definition = {
         "id": stable_id(NAME),
         "version": 1,
         "state": {
             "lastGroupId": len(groups),
-            "lastNodeId": max(inner),
+            "lastNodeId": max(node["id"] for node in nodes.values()),
             "lastLinkId": last,
-            "lastRerouteId": 0,
+            "lastRerouteId": max((point["id"] for point in reroutes), default=0),
         },
         "revision": 0,
         "config": {},
         "name": NAME,
-        "inputNode": {"id": INPUT, "bounding": [-120 - 2 * GAP, 0, 120, high]},
+        "inputNode": {"id": INPUT, "bounding": [-120 - 2 * GAP, 0, 120, 80]},
         "outputNode": {"id": OUTPUT, "bounding": [right + 2 * GAP, 0, 120, 60]},
         "inputs": inputs,
         "outputs": [
@@ -130,37 +102,63 @@ def blueprint(page: Page) -> dict[str, Any]:
         "nodes": list(nodes.values()),
         "groups": groups,
         "links": links,
+        "reroutes": reroutes,
         "extra": {},
         "category": "InstructPix2Pix",
         "description": TEXT,
     }
-    box = {
+    shown = [[str(ids[title]), name] for name, title in WIDGETS.items()]
+    return {
+        "revision": 0,
+        "last_node_id": 1,
+        "last_link_id": 0,
+        "nodes": [box(definition, shown)],
+        "links": [],
+        "version": 0.4,
+        "definitions": {"subgraphs": [definition]},
+        "extra": {"BlueprintDescription": TEXT, "BlueprintSearchAliases": ALIASES},
+    }
+
+
+def inner_links(
+    saved: dict[str, Any], nodes: dict[str, dict[str, Any]]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The links between these nodes and their points, of which the nodes keep no others."""
+    inner = {node["id"] for node in nodes.values()}
+    links = [dict(zip(LINK, link, strict=True)) for link in saved["links"]]
+    links = [link for link in links if {link["origin_id"], link["target_id"]} <= inner]
+    kept = {link["id"] for link in links}
+    for node in nodes.values():
+        for slot in node["inputs"]:
+            slot["link"] = slot["link"] if slot["link"] in kept else None
+        for slot in node["outputs"]:
+            slot["links"] = [link for link in slot["links"] or [] if link in kept]
+    points = {entry["id"]: entry["parentId"] for entry in saved["extra"].get("linkExtensions", ())}
+    for link in links:
+        if link["id"] in points:
+            link["parentId"] = points[link["id"]]
+    reroutes = [p for p in saved["extra"].get("reroutes", ()) if set(p["linkIds"]) <= kept]
+    return links, reroutes
+
+
+def box(definition: dict[str, Any], shown: list[list[str]]) -> dict[str, Any]:
+    """The one node, with the widgets `shown`: of each the id of its node and its name."""
+    return {
         "id": 1,
         "type": definition["id"],
         "pos": [0, 0],
-        "size": [COLUMN, 340],
+        "size": [COLUMN, 300],
         "flags": {},
         "order": 0,
         "mode": 0,
         "inputs": [
             {"name": slot["name"], "type": slot["type"], "link": None}
-            | ({"widget": {"name": slot["name"]}} if slot["name"] in WIDGETS else {})
-            for slot in inputs
+            for slot in definition["inputs"]
         ],
         "outputs": [{"name": "image", "type": "IMAGE", "links": []}],
         "title": NAME,
-        "properties": OURS,
+        "properties": {**OURS, "proxyWidgets": shown},
         "widgets_values": [],
-    }
-    return {
-        "revision": 0,
-        "last_node_id": 1,
-        "last_link_id": 0,
-        "nodes": [box],
-        "links": [],
-        "version": 0.4,
-        "definitions": {"subgraphs": [definition]},
-        "extra": {"BlueprintDescription": TEXT},
     }
 
 

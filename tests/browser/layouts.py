@@ -4,217 +4,276 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-NOTE = 0
+NOTE = "Note"
 
-Cells = list[list[int]]
+# Titles of nodes, from top to bottom, for each column from left to right.
+Columns = list[list[str]]
 
 
 @dataclass(frozen=True)
 class Layout:
     """How a template is shown.
 
-    note    Markdown beside the nodes
-    groups  title and columns of node ids, left to right; NOTE stands for the note
+    twin      its prompt in workflows/api/
+    note      Markdown beside the nodes
+    groups    title and columns, left to right; NOTE stands for the note
+    compared  whether its pictures are to be compared: then its seed stays after a run
+    form      the title and the widget of each input of its form, for editors with an app mode
     """
 
+    twin: str
     note: str
-    groups: tuple[tuple[str, Cells], ...]
+    groups: tuple[tuple[str, Columns], ...]
+    compared: bool = False
+    form: tuple[tuple[str, str], ...] = ()
 
 
-OWN = """
-
-**Your own photo:** add a *Load Image* node and connect it wherever *Source* is connected.
-**Your own checkpoint:** choose it in *Model*, and set `text_cfg` 7.5 and `image_cfg` 1.5, which
-suit it better than the built-in ip2p-mini. That knows drawn people, landscapes and things only; for
-photos see the template *Your photo, your checkpoint*."""
-SCALES = (
-    "\n\nToo little changes? Raise `text_cfg` or lower `image_cfg` a little. Too much? The other "
-    "way round. Or try another `seed`."
+OWN = (
+    "\n\n**Your photo:** choose it in *Source*.\n**Your checkpoint:** choose it in *Model*, and "
+    "set `text_cfg` and `image_cfg` to the usual scales of InstructPix2Pix, 7.5 and 1.5. The "
+    "built-in ip2p-mini knows drawings only."
 )
-MODEL_AND_SOURCE = ("Model and picture", [[1, 2, NOTE]])
-EDIT = ("Edit", [[5, 6, 7]])
-BEFORE_AND_AFTER = ("Before and after", [[9], [8]])
-PLAIN = (MODEL_AND_SOURCE, ("What to change", [[4, 3]]), EDIT, BEFORE_AND_AFTER)
-
-
-def several(*names: str) -> tuple[tuple[str, Cells], ...]:
-    """One picture and an edit for each name, with node ids from 10, 20, ... on."""
-    edits = (
-        (name.capitalize(), [[first, first + 1, first + 2, first + 3], [first + 4]])
-        for first, name in zip(range(10, 100, 10), names, strict=False)
-    )
-    return (("Model and picture", [[1, 2, NOTE], [3, 9]]), *edits)
-
+SCALES = (
+    "\n\nToo little changes? Raise `text_cfg`, or lower `image_cfg` a little. Too much? The other "
+    "way round. Each **Run** is another attempt."
+)
+REGION = (
+    "\n\n*Find the region* asks the model where the instruction acts, and *Restore* keeps all else "
+    "of your picture, to the bit. To take it out: select it and press `Ctrl` + `B`."
+)
+NEEDS = (
+    "\n\nNeeds the node pack **InstructPix2Pix**: in the Manager, or `comfy node install "
+    "instruct-pix2pix`."
+)
+PICTURE = ("Picture and model", [["Source", "Model"]])
+CHANGE = ("What to change", [[NOTE, "Instruction"]])
+RESULT = ("Result", [["Decode", "Restore", "Result"]])
+# A node that samples is the last of its column: it grows downwards to show its preview.
+WHOLE = (PICTURE, CHANGE, ("Edit", [["Encode source", "Sampler"]]), RESULT)
+FOUND = ("Edit", [["Encode source", "Find the region"], ["Sampler"]])
+LOCAL = (PICTURE, CHANGE, FOUND, RESULT)
+BY_PRESET = ("What to change", [[NOTE, "Preset", "Instruction"]])
+SCALE_FORM = (("Sampler", "text_cfg"), ("Sampler", "image_cfg"), ("Sampler", "seed"))
+BY_SENTENCE = (("Source", "image"), ("Instruction", "instruction"), *SCALE_FORM)
+PRESET_FORM = (("Source", "image"), ("Preset", "preset"), ("Preset", "value"), *SCALE_FORM)
+DOWNLOAD = (
+    "Put `instruct-pix2pix-00-22000.safetensors` (7.7 GB, from `timbrooks/instruct-pix2pix` on "
+    "Hugging Face) into `models/checkpoints`; the editor offers the download. Press `R`, then "
+    "choose it in *Model*."
+)
 
 LAYOUTS = {
-    "Hair color": Layout(
-        "Press **Run**. Then write another color into *Instruction*: black, blonde, red, purple, "
-        "green." + SCALES + OWN,
-        PLAIN,
+    "Edit only what was asked (InstructPix2Pix)": Layout(
+        "edit-only-what-was-asked",
+        "Press **Run**. Nobody paints a mask: *Find the region* asks the model where the "
+        "instruction acts. Only there is the picture edited; all else stays, to the bit.\n\nToo "
+        "small or too large a region? Change `threshold` or `grow`. An edit of the whole picture, "
+        "such as weather, has no region." + OWN,
+        (
+            PICTURE,
+            CHANGE,
+            ("Where", [["Encode source, whole", "Find the region", "Where the model looks"]]),
+            ("Edit", [["Encode source, region", "Sampler"]]),
+            RESULT,
+        ),
     ),
-    "Virtual try-on": Layout(
+    "Edit hair color (InstructPix2Pix)": Layout(
+        "hair-color",
+        "Press **Run**. Then write another color into *Instruction*: black, blonde, purple, "
+        "green." + SCALES + REGION + OWN,
+        LOCAL,
+    ),
+    "Edit clothes - virtual try-on (InstructPix2Pix)": Layout(
+        "virtual-try-on",
         "Press **Run**. Then describe other clothes in *Instruction*: *put on a blue suit*, *wear "
-        "a yellow t-shirt*." + SCALES + OWN,
-        PLAIN,
+        "a yellow t-shirt*." + SCALES + REGION + OWN,
+        LOCAL,
     ),
-    "Weather - sunny to cloudy": Layout(
+    "Edit make-up (InstructPix2Pix)": Layout(
+        "virtual-makeup",
+        "Press **Run**. Then try other make-up in *Instruction*: *give her purple lips*, *put on "
+        "green eye shadow*." + SCALES + REGION + OWN,
+        LOCAL,
+    ),
+    "Edit hairstyle, glasses and hats (InstructPix2Pix)": Layout(
+        "hairstyle-glasses-and-hats",
+        "Press **Run**. *Preset* writes the sentence: choose `glasses`, `hat`, `hairstyle`, "
+        "`make-up` or `clothes`, and say in `value` what to change to: *a beanie*, *a bun*, *a "
+        "ponytail*. Its scales are for real checkpoints; connect them to *Sampler* if you use "
+        "one." + REGION + OWN,
+        (PICTURE, BY_PRESET, FOUND, RESULT),
+    ),
+    "Edit material - wood, marble, bronze (InstructPix2Pix)": Layout(
+        "material-wood-marble-bronze",
+        "Press **Run**. Then name another material in *Instruction*: *turn it into marble*, *make "
+        "it bronze*, glass, gold." + SCALES + REGION + OWN,
+        LOCAL,
+    ),
+    "Edit weather - sunny to cloudy (InstructPix2Pix)": Layout(
+        "weather-sunny-to-cloudy",
         "Press **Run**. Then ask for other weather in *Instruction*: *make it rain*, *make it "
         "snow*, *make it foggy*." + SCALES + OWN,
-        PLAIN,
+        WHOLE,
     ),
-    "Season - summer to winter": Layout(
+    "Edit season - summer to winter (InstructPix2Pix)": Layout(
+        "season-summer-to-winter",
         "Press **Run**. Then ask for another season in *Instruction*: *what if it were spring?*, "
         "*turn summer into autumn*. The time of day works too: *make it night*." + SCALES + OWN,
-        PLAIN,
+        WHOLE,
     ),
-    "Change the background": Layout(
+    "Edit the background (InstructPix2Pix)": Layout(
+        "change-the-background",
         "Press **Run**. Then name another place in *Instruction*: *put her in front of a forest*, "
         "*change the background to a library*, *mountains*, *a city at night*." + SCALES + OWN,
-        PLAIN,
+        WHOLE,
     ),
-    "Virtual makeup": Layout(
-        "Press **Run**. Then try other make-up in *Instruction*: *give her purple lips*, *put on "
-        "green eye shadow*." + SCALES + OWN,
-        PLAIN,
+    "Edit art medium (InstructPix2Pix)": Layout(
+        "art-medium",
+        "Press **Run**. Then name another medium in *Instruction*: *turn it into a pencil sketch*, "
+        "*a comic*, *an oil painting*, *a mosaic*, *black and white*." + SCALES + OWN,
+        WHOLE,
     ),
-    "Hairstyle, glasses and hats": Layout(
-        "One portrait, three edits. Write others into the instructions: *give her a bun*, *make "
-        "him bald*, *put glasses on her*, *give him a beanie*, *take off the hat*." + OWN,
-        several("hairstyle", "glasses", "hat"),
+    "Edit a region that you paint (InstructPix2Pix)": Layout(
+        "edit-only-a-region",
+        "Paint the region: right-click *Source*, *Open in Mask Editor*. The example has a mask of "
+        "the hair.\n\nThe painted region may change; all else stays, to the bit. The mask goes to "
+        "*Encode source* alone: the frame takes it to *Restore*, where `feather` softens its edge."
+        + OWN,
+        WHOLE,
     ),
-    "Material - wood, marble, bronze": Layout(
-        "One thing, three materials. Others that the built-in model knows: glass and gold. Choose "
-        "the vase, the bust or the car in *Source*, and name it in the instructions." + OWN,
-        several("wood", "marble", "bronze"),
+    "Edit a small face (InstructPix2Pix)": Layout(
+        "small-face-big-edit",
+        "A small face has few pixels, and the model sees fewer still. With `fit` *around mask*, "
+        "*Encode source* shows the model the surroundings of the mask only, large; *Restore* puts "
+        "them back.\n\nPaint the mask over the face: right-click *Source*, *Open in Mask Editor*."
+        + OWN,
+        WHOLE,
     ),
-    "Art medium": Layout(
-        "One picture in three media. Others that the built-in model knows: an oil painting, a "
-        "mosaic, black and white." + OWN,
-        several("sketch", "watercolor", "comic"),
-    ),
-    "Edit only a region": Layout(
-        "White in the mask may change; black stays as it is, to the bit. The mask goes to *Encode "
-        "source*, which keeps the model to it, and to *Restore*, which puts the rest of the "
-        "original back. `feather` softens the edge inside the mask.\n\nFor a mask of your own, "
-        "right-click the picture in *Load Image* and open the Mask Editor." + OWN,
-        (
-            MODEL_AND_SOURCE,
-            ("What to change, and where", [[4, 3, 10]]),
-            EDIT,
-            BEFORE_AND_AFTER,
-        ),
-    ),
-    "Several seeds at once": Layout(
+    "Edit with several seeds (InstructPix2Pix)": Layout(
+        "several-seeds-at-once",
         "One run, four attempts: *How many* repeats the source, and each copy gets noise of its "
         "own. Keep the best; another `seed` gives four others." + OWN,
-        (MODEL_AND_SOURCE, ("What to change", [[4, 3, 10]]), EDIT, BEFORE_AND_AFTER),
-    ),
-    "Compare guidance": Layout(
-        "The same edit with four values of `image_cfg`: the higher, the more stays as it was. "
-        "Find the value for a new picture like this, then keep one sampler. `text_cfg` works the "
-        "other way round." + OWN,
         (
-            MODEL_AND_SOURCE,
-            ("What to change", [[4, 3, 9]]),
-            *(
-                (f"image_cfg {scale}", [[first + 3, first, first + 1, first + 2]])
-                for first, scale in ((10, "1.0"), (20, "1.25"), (30, "1.5"), (40, "2.0"))
-            ),
+            PICTURE,
+            CHANGE,
+            ("Edit", [["Encode source", "How many", "Sampler"]]),
+            RESULT,
+        ),
+        compared=True,
+    ),
+    "Edit in turns (InstructPix2Pix)": Layout(
+        "edit-in-turns",
+        "One instruction a line in *Turns*, each made on the result of the last one. The picture "
+        "stays a latent in between, so that it is not worn out. All turns come out: going back is "
+        "picking an earlier one." + OWN,
+        (
+            PICTURE,
+            ("Edit", [[NOTE, "Encode source"], ["Turns"]]),
+            RESULT,
         ),
     ),
-    "Advanced - any sampler and sigmas": Layout(
-        "*Guider* brings the two scales to ComfyUI's own custom sampling. Any sampler, any noise "
-        "levels and any noise can be connected to *Sample*.\n\n`latent_image` is the encoded "
-        "source, so a mask works here too." + OWN,
+    "Guidance - compare plain and held back (InstructPix2Pix)": Layout(
+        "compare-guidance",
+        "The same edit twice at a high `text_cfg`, which burns colors and contrast. *Guidance* "
+        "ends the push at half of the steps (`text_end`) and takes contrast back (`rescale`): the "
+        "edit stays, and the picture looks natural." + OWN,
         (
-            MODEL_AND_SOURCE,
-            ("What to change", [[4, 3]]),
-            ("How to sample", [[13, 10, 11, 12]]),
-            ("Edit", [[5, 6, 7]]),
-            BEFORE_AND_AFTER,
+            PICTURE,
+            CHANGE,
+            ("Plain", [["Encode source", "Sampler, plain"]]),
+            ("Held back", [["Guidance", "Sampler, with guidance"]]),
+            ("Result", [["Both", "Decode", "Restore", "Result"]]),
         ),
+        compared=True,
     ),
-    "Edit only what was asked": Layout(
-        "Nobody paints a mask here: *Find the region* asks the model where the instruction "
-        "changes the picture. Only that region is edited, and all else stays as it is, to the "
-        "bit.\n\nToo small or too large a region? Change `threshold` or `grow`. Edits of the "
-        "whole picture, like weather, have no region." + OWN,
-        (
-            ("Model and picture", [[1, 2, NOTE]]),
-            ("What to change", [[3, 4]]),
-            ("Where", [[10, 11]]),
-            ("Edit", [[12, 5, 6, 7]]),
-            BEFORE_AND_AFTER,
-        ),
+    "Guidance - grid of both scales (InstructPix2Pix)": Layout(
+        "guidance-grid",
+        "The same edit with every pair of two lists of scales. Read off the pair that suits the "
+        "picture, then use it in *Sampler* of another template: `text_cfg` follows the "
+        "instruction, `image_cfg` keeps the picture." + OWN,
+        (PICTURE, CHANGE, ("Edit", [["Encode source", "Grid"]]), ("Sheet", [["Result"]])),
+        compared=True,
     ),
-    "Small face, big edit": Layout(
-        "A small face has few pixels, and the model sees fewer still. With `fit` *around mask*, "
-        "*Encode source* shows it the mask's surroundings only, large; *Restore* puts them back "
-        "where they were.\n\nThe six nodes of the example only make a small face: for your own "
-        "photo, connect *Load Image* and its mask instead." + OWN,
-        (
-            ("Model and picture", [[1, 2, NOTE]]),
-            ("An example: a small face", [[10, 15, 11], [12, 13, 14]]),
-            ("What to change", [[4, 3]]),
-            EDIT,
-            BEFORE_AND_AFTER,
-        ),
-    ),
-    "Guidance grid": Layout(
-        "The same edit with every pair of two lists of scales, labelled. Read off the pair that "
-        "suits the picture, then use it in *IP2PKSampler*." + OWN,
-        (MODEL_AND_SOURCE, ("What to change", [[4, 3]]), ("Grid", [[5, 9]]), ("Sheet", [[8]])),
-    ),
-    "Auto-tune the two scales": Layout(
+    "Guidance - find both scales (InstructPix2Pix)": Layout(
+        "auto-tune-the-two-scales",
         "*Auto guidance* tries pairs of scales in few steps, asks the model which result it "
         "believes most, and makes that edit. *Report* says what was tried. More `keep` holds on "
-        "to the picture, less follows the instruction." + OWN,
+        "to the picture, less follows the instruction." + REGION + OWN,
         (
-            MODEL_AND_SOURCE,
-            ("What to change", [[4, 3]]),
-            ("Edit", [[5, 6, 7]]),
-            ("Before and after", [[9], [8], [10]]),
+            PICTURE,
+            CHANGE,
+            ("Edit", [["Encode source", "Find the region"], ["Auto guidance"]]),
+            ("Result", [["Decode", "Restore", "Result", "Report"]]),
+        ),
+        compared=True,
+    ),
+    "Advanced - any sampler and sigmas (InstructPix2Pix)": Layout(
+        "advanced-any-sampler-and-sigmas",
+        "*Guider* brings the two scales to the custom sampling of ComfyUI. Any sampler, any noise "
+        "levels and any noise can be connected to *Sample*.\n\n`latent_image` is the encoded "
+        "source, so that a mask works here too." + OWN,
+        (
+            PICTURE,
+            CHANGE,
+            (
+                "How to sample",
+                [["Encode source", "Noise", "Sampler", "Sigmas"], ["Guider", "Sample"]],
+            ),
+            RESULT,
         ),
     ),
-    "Edit in turns": Layout(
-        "One instruction a line in *Turns*, each made on the last one's result, in latents: the "
-        "picture is not worn out by decoding and encoding in between. All turns come out, so "
-        "going back is picking an earlier one." + OWN,
-        (MODEL_AND_SOURCE, ("Turns", [[3, 5]]), ("Back to pixels", [[6, 7]]), BEFORE_AND_AFTER),
-    ),
-    "With LoRA and ControlNet": Layout(
-        "LoRAs and ControlNets for Stable Diffusion 1.5 work here as in any other graph. Put into "
-        "ComfyUI's `models`, or let the editor offer the downloads when this template is opened:"
-        "\n\n- `checkpoints`: `instruct-pix2pix-00-22000.safetensors`, 7.7 GB, from "
-        "`timbrooks/instruct-pix2pix`\n- `loras`: `add_detail.safetensors`, 38 MB, from "
-        "`OedoSoldier/detail-tweaker-lora`, or any of yours for SD 1.5\n- `controlnet`: "
-        "`control_v11p_sd15_canny_fp16.safetensors`, 723 MB, from "
-        "`comfyanonymous/ControlNet-v1-1_fp16_safetensors`\n\nPress `R` afterwards, choose your "
-        "photo in *Source*, and press **Run**. The LoRA adds detail; with a negative strength it "
-        "takes some away. The ControlNet holds on to the edges of your photo, so `image_cfg` may "
-        "be lower than usual: *Apply ControlNet*'s `strength` and `end_percent` say how firmly."
-        "\n\nThe edges are found in the decoded source, which is your photo as the model sees "
-        "it: they lie where its pixels lie, whatever the photo's size.",
+    "Advanced - LoRA and ControlNet (InstructPix2Pix)": Layout(
+        "with-lora-and-controlnet",
+        "LoRAs and ControlNets of Stable Diffusion 1.5 work as in any graph. Into `models` go, and "
+        "the editor offers the downloads:\n\n- `checkpoints`: "
+        "`instruct-pix2pix-00-22000.safetensors`, 7.7 GB, from `timbrooks/instruct-pix2pix`\n"
+        "- `loras`: `add_detail.safetensors`, 38 MB, from `OedoSoldier/detail-tweaker-lora`\n"
+        "- `controlnet`: `control_v11p_sd15_canny_fp16.safetensors`, 723 MB, from "
+        "`comfyanonymous/ControlNet-v1-1_fp16_safetensors`\n\nThe ControlNet holds on to the edges "
+        "of your photo, so `image_cfg` may be lower than usual.",
         (
-            ("Checkpoint, photo and LoRA", [[1, 2], [10, NOTE]]),
-            ("What to change", [[4, 3]]),
-            ("ControlNet", [[13, 11, 12, 14], [15]]),
-            EDIT,
-            ("After", [[8]]),
+            ("Picture and models", [["Source", "Model"], ["LoRA", "ControlNet", NOTE]]),
+            (
+                "What to change",
+                [["Instruction", "Encode source", "Decoded source", "Edges", "Edges, seen"]],
+            ),
+            ("Edit", [["Apply ControlNet", "Sampler"]]),
+            RESULT,
         ),
     ),
-    "Your photo, your checkpoint": Layout(
-        "1. Put `instruct-pix2pix-00-22000.safetensors` (from `timbrooks/instruct-pix2pix` on "
-        "Hugging Face, 7.7 GB) into `models/checkpoints`; the editor offers the download when "
-        "this template is opened. Press `R`, then choose it in *Model*.\n2. Choose or drop your "
-        "photo in *Source*. Any size: the result comes back in the same size and framing.\n3. "
-        "Write an order into *Instruction*: *make it look like winter*, *give him a beard*, *turn "
-        "it into a watercolor painting*." + SCALES,
-        (
-            ("Checkpoint and photo", [[1, 2]]),
-            ("What to change", [[4, 3, NOTE]]),
-            EDIT,
-            ("After", [[8]]),
-        ),
+    "Edit your photo with your checkpoint (InstructPix2Pix)": Layout(
+        "your-photo-your-checkpoint",
+        f"1. {DOWNLOAD}\n2. Choose or drop your photo in *Source*, of any size: the result has the "
+        "same size and framing.\n3. Write an order into *Instruction*: *make it look like winter*, "
+        "*give him a beard*, *turn it into a watercolor painting*." + SCALES,
+        WHOLE,
+    ),
+    "App - hair stylist": Layout(
+        "app-hair-stylist",
+        "A form in newer editors: photo, `hair color` or `hairstyle`, and what to change to."
+        + REGION
+        + OWN,
+        (PICTURE, BY_PRESET, FOUND, RESULT),
+        form=PRESET_FORM,
+    ),
+    "App - virtual try-on": Layout(
+        "app-virtual-try-on",
+        "A form in newer editors: photo, `clothes`, `glasses` or `hat`, and what to put on."
+        + REGION
+        + OWN,
+        (PICTURE, BY_PRESET, FOUND, RESULT),
+        form=PRESET_FORM,
+    ),
+    "App - weather and season": Layout(
+        "app-weather-and-season",
+        "A form in newer editors: photo, `season`, `weather` or `time of day`, and which." + OWN,
+        (PICTURE, BY_PRESET, *WHOLE[2:]),
+        form=PRESET_FORM,
+    ),
+    "App - your photo": Layout(
+        "app-your-photo",
+        f"A form in newer editors: your photo, an instruction, and the scales. {DOWNLOAD}" + SCALES,
+        WHOLE,
+        form=BY_SENTENCE,
     ),
 }

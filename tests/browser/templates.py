@@ -1,73 +1,73 @@
-"""Makes workflows/ from workflows/api/: python -m instruct_pix2pix.tests.browser.templates
+"""Makes workflows/*.json from workflows/api/: python -m instruct_pix2pix.tests.browser.templates
 
-The prompts in workflows/api/ are written by hand; LAYOUTS says how each is shown. The editor itself
-opens a prompt and saves it as a template, which is then run: `<Title>.json` and `<Title>.jpg`.
-Titles may follow the command, to make these only.
+twins.py writes the prompts in workflows/api/; LAYOUTS says how each is shown. The editor itself
+opens a prompt and saves it as a template. Titles may follow the command, to make these only.
 """
 
 from __future__ import annotations
 
 import asyncio
-import io
 import json
+import math
 import sys
 import tempfile
 import uuid
 from pathlib import Path
 from typing import Any
 
-from instruct_pix2pix.edits.settings import BUILT_IN
-from instruct_pix2pix.headless.client import Client
-from instruct_pix2pix.headless.names import slug
 from instruct_pix2pix.headless.server import PrivateServer
-from instruct_pix2pix.headless.workflow import load_prompt, patched
-from PIL import Image, ImageOps
+from instruct_pix2pix.headless.workflow import load_prompt
 from playwright.sync_api import Page
 
 from .editor import chromium, open_editor
-from .layouts import LAYOUTS, NOTE, Layout
+from .layouts import LAYOUTS, NEEDS, NOTE, Layout
 from .stand_ins import MODELS, write_stand_ins
 
 WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
 CORE = {"cnr_id": "comfy-core", "ver": "0.3.75"}
 OURS = {"cnr_id": "instruct-pix2pix", "ver": "0.1.0"}
-PICTURE = (340, 400)
-# The rest are as wide as COLUMN and as high as their widgets need.
+# Widths and heights; other nodes are as wide as COLUMN and as high as their widgets need.
 SIZES = {
-    "PreviewImage": PICTURE,
-    "SaveImage": PICTURE,
-    "LoadImage": PICTURE,
-    "MaskPreview": PICTURE,
-    "IP2PEncodeInstruction": (400, 210),
-    "IP2PLoadCheckpoint": (400, 0),
-    "IP2PTrain": (400, 0),
-    "ControlNetLoader": (400, 0),
+    "LoadImage": (290, 340),
+    "PreviewImage": (290, 300),
+    "SaveImage": (380, 440),
+    "PreviewAny": (380, 220),
+    "IP2PEncodeInstruction": (330, 180),
+    "IP2PPreset": (330, 0),
 }
-COLUMN, TITLE, GAP = 340, 30, 30
-# A node that samples grows by this much, over those below, to show its live preview.
-PREVIEW = 220
-SAMPLING = {
-    *("IP2PKSampler", "IP2PGuidanceGrid", "IP2PAutoGuidance", "IP2PEditChain"),
-    "SamplerCustomAdvanced",
-}
+SHEET = (460, 520)  # a result that is many pictures in one
+COLUMN, NOTE_WIDTH, TITLE, GAP = 290, 330, 30, 20
+BETWEEN = 64  # columns of a group: room for links that go up and down
+# As the editor opens it, in a window of any size: at half the size letters cannot be read.
+VIEW = {"scale": 0.7, "offset": [125.0, 195.0]}
 
-# Opens a prompt, takes node 0 for the note, and gives each node its place.
-LOAD = """async ([prompt, note, properties]) => {
+# Opens a prompt and puts a note of the name NOTE beside it.
+LOAD = """async ([prompt, note, width, properties, control]) => {
     await app.loadApiJson(prompt, "template")
     const markdown = LiteGraph.createNode("MarkdownNote")
-    markdown.title = "Note"
     app.graph.add(markdown)
+    markdown.title = "Note"
     markdown.widgets[0].value = note
+    markdown.pos = [0, 0]
+    markdown.setSize([width, 100])
     for (const node of app.graph.nodes) {
-        Object.assign(node.properties, properties[node.id])
-        const control = node.widgets?.find((widget) => widget.name === "control_after_generate")
-        if (control) control.value = "fixed"
+        Object.assign(node.properties, properties[node.title])
+        const after = node.widgets?.find((widget) => widget.name === "control_after_generate")
+        if (after) after.value = control
     }
-    return app.graph.nodes.map((node) => [node.id, node.type, node.computeSize()[1]])
+    app.canvas.ds.reset()
+    app.canvas.setDirty(true, true)
+    return app.graph.nodes.map((node) => [node.title, node.type, node.computeSize()[1]])
+}"""
+# How high the text of the note is, once it is drawn.
+TEXT = """() => {
+    const box = app.graph.nodes.find((node) => node.type === "MarkdownNote").widgets[0].element
+    const parts = [...(box.querySelector(".tiptap") ?? box).children]
+    return Math.max(0, ...parts.map((part) => part.offsetTop + part.offsetHeight))
 }"""
 SAVE = """([boxes, groups]) => {
     for (const node of app.graph.nodes) {
-        const [x, y, width, height] = boxes[node.id]
+        const [x, y, width, height] = boxes[node.title]
         node.pos = [x, y]
         node.setSize([width, height])
     }
@@ -77,8 +77,21 @@ SAVE = """([boxes, groups]) => {
         group.size = bounding.slice(2)
         app.graph.add(group)
     }
-    app.canvas.ds.reset()
-    return JSON.stringify(app.graph.serialize({sortNodes: true}))
+    app.canvas.draw(true, true)
+    const ends = {}
+    for (const node of app.graph.nodes) {
+        node.outputs?.forEach((slot, index) => slot.links?.forEach((id) => {
+            ends[id] = [...(ends[id] ?? []), node.id, ...node.getConnectionPos(false, index)]
+        }))
+    }
+    for (const node of app.graph.nodes) {
+        node.inputs?.forEach((slot, index) => {
+            if (slot.link != null) ends[slot.link].push(
+                node.id, ...node.getConnectionPos(true, index))
+        })
+    }
+    const titles = app.graph.nodes.map((node) => [node.id, node.title])
+    return [JSON.stringify(app.graph.serialize({sortNodes: true})), ends, titles]
 }"""
 
 
@@ -86,39 +99,41 @@ def save_template(page: Page, title: str, layout: Layout) -> dict[str, Any]:
     """The template as the editor saves it."""
     saved = arranged(page, load_prompt(api_file(title)), layout)
     saved["id"] = stable_id(title)
-    # The editor fits a workflow without a view of its own into the window.
-    saved["extra"].pop("ds", None)
+    saved["extra"]["ds"] = VIEW
+    if layout.form:
+        ids = {node.get("title"): node["id"] for node in saved["nodes"]}
+        # Without `linearMode`, which older editors obey though they know no form.
+        saved["extra"]["linearData"] = {
+            "inputs": [[ids[node], widget] for node, widget in layout.form],
+            "outputs": [ids["Result"]],
+        }
     return saved
 
 
 def arranged(page: Page, prompt: dict[str, Any], layout: Layout) -> dict[str, Any]:
     """A prompt with numbers for ids as the editor saves it, laid out."""
-    properties: dict[str, dict[str, Any]] = {
-        key: dict(OURS if node["class_type"].startswith("IP2P") else CORE)
-        for key, node in prompt.items()
-    }
-    for key, node in prompt.items():
-        needed = [file for file in MODELS if file["name"] in node["inputs"].values()]
-        if needed:
-            properties[key]["models"] = needed
-    made = page.evaluate(LOAD, [prompt, layout.note, properties])
-    note = max(key for key, _, _ in made)
-    sizes: dict[int, tuple[float, float]] = {}
-    for key, kind, needed in made:
+    properties: dict[str, dict[str, Any]] = {}
+    for made in prompt.values():
+        ours = made["class_type"].startswith("IP2P")
+        own = properties[made["_meta"]["title"]] = dict(OURS if ours else CORE)
+        if needed := [file for file in MODELS if file["name"] in made["inputs"].values()]:
+            own["models"] = needed
+    note = layout.note + NEEDS
+    control = "fixed" if layout.compared else "randomize"
+    made = page.evaluate(LOAD, [prompt, note, NOTE_WIDTH, properties, control])
+    sizes: dict[str, tuple[float, float]] = {}
+    for title, kind, needed in made:
         width, height = SIZES.get(kind, (COLUMN, 0))
-        sizes[key] = (width, max(height, needed + PREVIEW * (kind in SAMPLING)))
-    del sizes[note]
-    sizes[NOTE] = (400, note_height(layout.note))
+        if title.startswith("Result") and "Grid" in [name for name, _, _ in made]:
+            width, height = SHEET
+        sizes[title] = (width, max(height, needed))
+    page.wait_for_function(TEXT)
+    sizes[NOTE] = (NOTE_WIDTH, page.evaluate(TEXT) + 40)
     boxes, groups = placed(layout, sizes)
-    boxes[note] = boxes.pop(NOTE)
-    saved: dict[str, Any] = json.loads(page.evaluate(SAVE, [boxes, groups]))
+    text, ends, titles = page.evaluate(SAVE, [boxes, groups])
+    saved: dict[str, Any] = json.loads(text)
+    saved["extra"] |= routed(ends, {key: boxes[title] for key, title in titles})
     return saved
-
-
-def note_height(note: str) -> float:
-    """Room for Markdown in a note as wide as 400: 60 letters a line, and a line between blocks."""
-    lines = sum(len(line) // 60 + 1 for line in note.splitlines())
-    return max(220, 40 + 13 * lines)
 
 
 def stable_id(name: str) -> str:
@@ -127,87 +142,75 @@ def stable_id(name: str) -> str:
 
 
 def placed(
-    layout: Layout, sizes: dict[int, tuple[float, float]]
-) -> tuple[dict[int, list[float]], list[tuple[str, list[float]]]]:
-    """Boxes [x, y, width, height] of the nodes by id, and of the groups."""
-    boxes: dict[int, list[float]] = {}
-    groups: list[tuple[str, list[float]]] = []
-    x = 0.0
+    layout: Layout, sizes: dict[str, tuple[float, float]]
+) -> tuple[dict[str, list[float]], list[tuple[str, list[float]]]]:
+    """Boxes [x, y, width, height] of the nodes by title, and of the groups, all equally high."""
+    boxes: dict[str, list[float]] = {}
+    places: list[tuple[str, float, float]] = []
+    x = bottom = 0.0
     for title, columns in layout.groups:
-        left, bottom = x, 0.0
+        left = x
         x += GAP
         for column in columns:
-            width = max(sizes[key][0] for key in column)
+            width = max(sizes[name][0] for name in column)
             y = 2.0 * TITLE + GAP
-            for key in column:
-                boxes[key] = [x, y, width, sizes[key][1]]
-                y += sizes[key][1] + TITLE + GAP
+            for name in column:
+                boxes[name] = [x, y, width, sizes[name][1]]
+                y += sizes[name][1] + TITLE + GAP
             bottom = max(bottom, y - TITLE)
-            x += width + GAP
-        groups.append((title, [left, 0.0, x - left, bottom]))
-        x += GAP
-    return boxes, groups
+            x += width + BETWEEN
+        places.append((title, left, x - BETWEEN + GAP - left))
+        x += 2 * GAP + 16 - BETWEEN
+    return boxes, [(title, [left, 0.0, width, bottom]) for title, left, width in places]
 
 
-async def pictures(server: PrivateServer, title: str) -> tuple[bytes, list[bytes]]:
-    """The source and the results of running a template's prompt with the built-in model."""
-    prompt = patched(load_prompt(api_file(title)), {"Model.checkpoint": BUILT_IN})
-    async with Client(server.url) as client:
-        await client.ready()
-        titles = {node["_meta"]["title"]: key for key, node in prompt.items()}
-        source = titles.get("Source", "")  # what teaches has pairs, and shows them as Before
-        if source and prompt[source]["class_type"] == "LoadImage":
-            sample = load_prompt(api_file("Weather - sunny to cloudy"))["2"]
-            prompt[source] = {**sample, "inputs": {**sample["inputs"], "seed": 1}}
-        shown = [node["inputs"]["images"] for node in prompt.values() if is_before(node)]
-        prompt["source"] = {
-            "class_type": "PreviewImage",
-            "inputs": {"images": shown[0] if shown else [source, 0]},
-            "_meta": {"title": "The source"},
-        }
-        result = await client.run(prompt)
-        with tempfile.TemporaryDirectory() as folder:
-            before, results = b"", []
-            for made in result.outputs:
-                await client.save(made.file, Path(folder) / "picture.png")
-                picture = (Path(folder) / "picture.png").read_bytes()
-                if made.title == "The source":
-                    before = picture
-                elif made.title.startswith("Result"):
-                    results.append(picture)
-    return before, results
+def routed(
+    ends: dict[str, list[float]], boxes: dict[int, list[float]]
+) -> dict[str, list[dict[str, Any]]]:
+    """Points through which the links go that would otherwise run under a node.
+
+    ends  of each link: id of the node that it leaves, x, y; id of the node that it enters, x, y
+
+    Such a link goes down to a line of its own below all nodes, one for each output, and up again
+    beside the node that it enters.
+    """
+    bottom = max(y + height for _, y, _, height in boxes.values())
+    lanes: dict[tuple[float, float], float] = {}
+    points: list[dict[str, Any]] = []
+    extensions = []
+    for link, (first, x1, y1, last, x2, y2) in ends.items():
+        others = [box for key, box in boxes.items() if key not in (first, last)]
+        if not any(crosses(x1, y1, x2, y2, box) for box in others):
+            continue
+        lane = lanes.setdefault((x1, y1), bottom + GAP + 12 + 10 * len(lanes))
+        x, _, width, _ = boxes[int(first)]
+        down, up = x + width + 26, x2 - 34
+        for place in ([down, y1], [down, lane], [up, lane], [up, y2]):
+            point = {"id": len(points) + 1, "pos": place, "linkIds": [int(link)]}
+            if place != [down, y1]:
+                point["parentId"] = len(points)
+            points.append(point)
+        extensions.append({"id": int(link), "parentId": len(points)})
+    return {"reroutes": points, "linkExtensions": extensions} if points else {}
 
 
-def is_before(node: dict[str, Any]) -> bool:
-    return bool(node["_meta"]["title"] == "Before")
-
-
-def thumbnail(before: bytes, results: list[bytes], side: int = 512) -> Image.Image:
-    """One result: half of the source beside half of the edit. More: four of them, or the source
-    and three. A result of another size than the source is a sheet, and shown as it is."""
-    opened = [Image.open(io.BytesIO(picture)).convert("RGB") for picture in (before, *results)]
-    if opened[1].size != opened[0].size:
-        return ImageOps.pad(opened[1], (side, side), color="white")
-    source, *edits = (picture.resize((side, side), Image.Resampling.LANCZOS) for picture in opened)
-    if len(edits) == 3:
-        edits.insert(0, source)
-    if len(edits) == 1:
-        half = side // 2
-        sheet = edits[0]
-        sheet.paste(source.crop((0, 0, half, side)), (0, 0))
-        sheet.paste("white", (half - 2, 0, half + 2, side))
-        return sheet
-    sheet = Image.new("RGB", (side, side), "white")
-    cell = side // 2 - 2
-    for number, edit in enumerate(edits[:4]):
-        at = (number % 2 * (cell + 4), number // 2 * (cell + 4))
-        sheet.paste(edit.resize((cell, cell), Image.Resampling.LANCZOS), at)
-    return sheet
+def crosses(x1: float, y1: float, x2: float, y2: float, box: list[float]) -> bool:
+    """Whether the curve that the editor draws from one point to the other meets the box."""
+    x, y, width, height = box
+    bend = 0.25 * math.hypot(x2 - x1, y2 - y1)
+    for step in range(101):
+        t = step / 100
+        a, b, c, d = (1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3
+        px = a * x1 + b * (x1 + bend) + c * (x2 - bend) + d * x2
+        py = (a + b) * y1 + (c + d) * y2
+        if x - 4 <= px <= x + width + 4 and y - TITLE - 4 <= py <= y + height + 4:
+            return True
+    return False
 
 
 def api_file(title: str) -> Path:
     """The prompt of a template."""
-    return WORKFLOWS / "api" / f"{slug(title)}.json"
+    return WORKFLOWS / "api" / f"{LAYOUTS[title].twin}.json"
 
 
 def main() -> None:
@@ -223,9 +226,6 @@ def main() -> None:
                 saved = save_template(page, title, LAYOUTS[title])
                 text = json.dumps(saved, indent=2)
                 (WORKFLOWS / f"{title}.json").write_text(text + "\n", encoding="utf-8")
-        for title in titles:
-            sheet = thumbnail(*asyncio.run(pictures(server, title)))
-            sheet.save(WORKFLOWS / f"{title}.jpg", quality=88, optimize=True)
     finally:
         server.stop()
         models.cleanup()

@@ -1,0 +1,68 @@
+"""Draws workflows/pictures/, what the templates open with; `make thumbnails` calls it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from instruct_pix2pix.mini.scenes import sample_image
+from PIL import Image, ImageDraw
+
+PICTURES = Path(__file__).resolve().parents[2] / "workflows" / "pictures"
+SIDE = 512
+# The picture of each file: one of SAMPLES.
+EXAMPLES = {
+    "ip2p-woman.png": "portrait - long brown hair",
+    "ip2p-woman-masked.png": "portrait - long brown hair",
+    "ip2p-sweater.png": "portrait - bob, sweater",
+    "ip2p-man.png": "portrait - suit",
+    "ip2p-house.png": "landscape - sunny house",
+    "ip2p-lake.png": "landscape - summer lake",
+    "ip2p-vase.png": "object - vase",
+    "ip2p-wall.png": "portrait - short blonde hair",
+}
+# The sample's mask (hair) is in the alpha channel, where the editor's mask editor saves it.
+MASKED = {"ip2p-woman-masked.png"}
+WALL = "ip2p-wall.png"  # a room with a small portrait in a frame, masked
+
+
+def draw_examples() -> None:
+    """Write all of EXAMPLES."""
+    PICTURES.mkdir(exist_ok=True)
+    for name in EXAMPLES:
+        draw_example(name).save(PICTURES / name, optimize=True)
+
+
+def draw_example(name: str) -> Image.Image:
+    """The picture of one of EXAMPLES."""
+    pixels, mask = sample_image(EXAMPLES[name], 0, SIDE)
+    picture = Image.fromarray(pixels)
+    if name == WALL:
+        return on_a_wall(picture)
+    if name in MASKED:
+        picture.putalpha(Image.fromarray(np.where(mask, 0, 255).astype(np.uint8)))
+    return picture
+
+
+def on_a_wall(portrait: Image.Image) -> Image.Image:
+    """A room, 960 x 640, where the portrait hangs small above a sideboard; the mask is on it."""
+    width, height, side = 960, 640, 128
+    room = Image.new("RGB", (width, height), (214, 205, 190))
+    draw = ImageDraw.Draw(room)
+    draw.rectangle((0, 500, width, height), (150, 112, 82))  # the floor
+    draw.rectangle((0, 492, width, 500), (240, 236, 228))
+    draw.rounded_rectangle((210, 380, 650, 520), 8, (110, 74, 50))  # a sideboard
+    for left in (222, 436):
+        draw.rounded_rectangle((left, 394, left + 200, 506), 6, (132, 92, 62))
+        draw.ellipse((left + 94, 444, left + 106, 456), (60, 42, 30))
+    draw.rectangle((795, 215, 805, 500), (70, 70, 76))  # a lamp
+    draw.polygon([(760, 150), (840, 150), (880, 240), (720, 240)], (238, 206, 140))
+    draw.ellipse((760, 490, 840, 512), (70, 70, 76))
+    left, top = 366, 150
+    draw.rectangle((left - 14, top - 14, left + side + 13, top + side + 13), (92, 62, 40))
+    draw.rectangle((left - 5, top - 5, left + side + 4, top + side + 4), (245, 243, 236))
+    room.paste(portrait.resize((side, side), Image.Resampling.LANCZOS), (left, top))
+    alpha = Image.new("L", room.size, 255)
+    alpha.paste(0, (left, top, left + side, top + side))
+    room.putalpha(alpha)
+    return room

@@ -1,0 +1,206 @@
+"""Templates open readable, in the editor of ComfyUI 0.3.75 and in the newest one."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from instruct_pix2pix.headless.server import PrivateServer
+from instruct_pix2pix.headless.workflow import load_prompt
+from instruct_pix2pix.tests.browser.editor import chromium, open_editor, open_workflow, set_setting
+from instruct_pix2pix.tests.browser.layouts import LAYOUTS, NEEDS
+from instruct_pix2pix.tests.browser.stand_ins import write_stand_ins
+from instruct_pix2pix.tests.browser.templates import api_file
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKFLOWS = ROOT / "workflows"
+SCREENSHOTS = ROOT / "demo" / "screenshots"
+NEWEST = ROOT / ".cache" / "editor" / "comfyui_frontend_package" / "static"
+EDITORS = {"pinned": [], "newest": ["--front-end-root", str(NEWEST)]}
+WINDOW = {"width": 1440, "height": 900}
+HAIR = "Edit hair color (InstructPix2Pix)"
+# Letters of 14 pixels are drawn down to 8: below a scale of 0.57 there are none.
+READABLE = 0.65
+FIRST = ("Source", "Model", "Note")
+# Left, top, right and bottom of each node in the window, with its title.
+PLACES = """() => {
+    const {scale, offset} = app.canvas.ds
+    const frame = app.canvas.canvas.getBoundingClientRect()
+    return [scale, Object.fromEntries(app.graph.nodes.map((node) => {
+        const x = (node.pos[0] + offset[0]) * scale + frame.left
+        const y = (node.pos[1] - 30 + offset[1]) * scale + frame.top
+        return [node.title, [x, y, x + node.size[0] * scale, y + (node.size[1] + 30) * scale]]
+    }))]
+}"""
+# Which links are drawn where a node lies that is not at their end.
+COVERED = """() => {
+    app.canvas.draw(true, true)
+    const context = document.createElement("canvas").getContext("2d")
+    context.lineWidth = 3
+    const found = []
+    for (const link of app.graph.links.values()) {
+        const chain = []
+        for (let id = link.parentId; id != null; id = app.graph.reroutes.get(id).parentId)
+            chain.push(app.graph.reroutes.get(id))
+        const paths = [link, ...chain].map((part) => part.path).filter(Boolean)
+        for (const node of app.graph.nodes) {
+            if ([link.origin_id, link.target_id].includes(node.id)) continue
+            // What runs under a node crosses its edge.
+            const [left, top] = [node.pos[0] + 6, node.pos[1] - 24]
+            const [right, bottom] = [node.pos[0] + node.size[0] - 6, node.pos[1] + node.size[1] - 6]
+            const edge = []
+            for (let x = left; x < right; x += 2) edge.push([x, top], [x, bottom])
+            for (let y = top; y < bottom; y += 2) edge.push([left, y], [right, y])
+            if (edge.some(([x, y]) => paths.some((path) => context.isPointInStroke(path, x, y))))
+                found.push(`${link.type} under ${node.title}`)
+        }
+    }
+    return [found, [...app.graph.links.values()].filter((link) => link.path).length]
+}"""
+# How much higher the note is than its text.
+SPARE = """() => {
+    const node = app.graph.nodes.find((node) => node.type === "MarkdownNote")
+    const box = node.widgets[0].element
+    const parts = [...(box.querySelector(".tiptap") ?? box).children]
+    const end = Math.max(0, ...parts.map((part) => part.offsetTop + part.offsetHeight))
+    return end && [node.size[1] - end]
+}"""
+
+
+def saved(title):
+    return json.loads((WORKFLOWS / f"{title}.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module", params=EDITORS)
+def editor(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def server(editor, tmp_path_factory):
+    models = tmp_path_factory.mktemp("models")
+    server = PrivateServer(
+        arguments=[*write_stand_ins(models), *EDITORS[editor]], log=models / "comfyui.log"
+    )
+    try:
+        asyncio.run(server.start())
+        set_setting(server.url, "Comfy.Minimap.Visible", "false")
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def page(server):
+    with chromium() as browser:
+        page = browser.new_page(viewport=WINDOW)
+        open_editor(page, server.url)
+        yield page
+
+
+def test_the_newest_editor_is_newer_than_the_pinned_one(page, editor):
+    version = page.evaluate("() => window.__COMFYUI_FRONTEND_VERSION__")
+    (newest,) = NEWEST.parents[1].glob("comfyui_frontend_package-*.dist-info")
+    newest = newest.name.removesuffix(".dist-info").rpartition("-")[2]
+    numbers = [int(part) for part in version.split(".")]
+    assert (version == newest) == (editor == "newest")
+    assert numbers <= [int(part) for part in newest.split(".")]
+
+
+@pytest.mark.parametrize("title", LAYOUTS)
+def test_a_template_opens_readable_and_whole(page, editor, title):
+    """Its letters, its links, and its note; a small window may need to be moved."""
+    open_workflow(page, saved(title))
+    spare = page.wait_for_function(SPARE).json_value()[0]
+    assert 0 <= spare <= 60, "the note is not as tall as its text"
+    scale, places = page.evaluate(PLACES)
+    assert scale >= READABLE
+    for name, (left, top, right, bottom) in places.items():
+        # Beside the side bar and below the tabs.
+        assert 60 <= left and right <= 1440, name
+        assert 80 <= top and (bottom <= 900 or name not in FIRST), name
+    found, drawn = page.evaluate(COVERED)
+    assert drawn == len(saved(title)["links"])
+    assert found == []
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{title}, {editor}.png")
+
+
+@pytest.mark.parametrize("window", [(1366, 768), (1600, 1000), (1920, 1080)])
+def test_the_first_nodes_are_seen_in_every_window(page, window):
+    """The view is saved with the template, so it is that of all of them."""
+    assert len({json.dumps(saved(title)["extra"]["ds"]) for title in LAYOUTS}) == 1
+    width, height = window
+    page.set_viewport_size({"width": width, "height": height})
+    open_workflow(page, saved(HAIR))
+    scale, places = page.evaluate(PLACES)
+    page.set_viewport_size(WINDOW)
+    assert scale >= READABLE
+    for name in FIRST:
+        left, top, right, bottom = places[name]
+        assert 60 <= left and right <= width and 80 <= top and bottom <= height, name
+
+
+def test_a_link_under_a_node_would_be_found(page):
+    workflow = saved(HAIR)
+    del workflow["extra"]["reroutes"], workflow["extra"]["linkExtensions"]
+    open_workflow(page, workflow)
+    assert page.evaluate(COVERED)[0]
+
+
+def test_the_region_is_taken_out_as_the_note_says(page):
+    """Bypassed, the node leaves the whole picture to the edit."""
+    open_workflow(page, saved(HAIR))
+    prompt = page.evaluate("""async () => {
+        app.graph.nodes.find((node) => node.title === "Find the region").mode = 4
+        return (await app.graphToPrompt()).output
+    }""")
+    kinds = {node["class_type"]: node["inputs"] for node in prompt.values()}
+    assert "IP2PEditMask" not in kinds and "mask" not in kinds["IP2PRestore"]
+    twin = load_prompt(api_file(HAIR))
+    assert set(prompt) == {key for key in twin if twin[key]["class_type"] != "IP2PEditMask"}
+
+
+@pytest.mark.parametrize("title", LAYOUTS)
+def test_what_a_template_holds(title):
+    """A seed that stays where pictures are compared, one place for the photo, one mask wired once,
+    and a note that names the pack."""
+    nodes = saved(title)["nodes"]
+    values = [value for node in nodes for value in node.get("widgets_values", [])]
+    chosen = {value for value in values if value in ("fixed", "randomize")}
+    assert chosen == {"fixed" if LAYOUTS[title].compared else "randomize"}
+    (note,) = (node for node in nodes if node["type"] == "MarkdownNote")
+    assert note["widgets_values"][0].endswith(NEEDS)
+    prompt = load_prompt(api_file(title))
+    (source,) = (node for node in prompt.values() if node["_meta"]["title"] == "Source")
+    assert source["class_type"] == "LoadImage"
+    wires = [tuple(v) for n in prompt.values() for v in n["inputs"].values() if is_wire(v)]
+    masks = [(prompt[key]["class_type"], slot) for key, slot in wires]
+    assert sum(mask in (("LoadImage", 1), ("IP2PEditMask", 0)) for mask in masks) <= 1
+
+
+def is_wire(value):
+    return isinstance(value, list)
+
+
+def test_a_form_has_its_inputs_and_its_result(page, editor):
+    """`linearData` is what editors with an app mode read; others open the graph."""
+    for title, layout in LAYOUTS.items():
+        workflow = saved(title)
+        assert "linearMode" not in workflow["extra"]
+        assert (
+            bool(layout.form) == title.startswith("App - ") == ("linearData" in workflow["extra"])
+        )
+        if not layout.form:
+            continue
+        nodes = {node["id"]: node.get("title") for node in workflow["nodes"]}
+        form = workflow["extra"]["linearData"]
+        assert tuple((nodes[key], name) for key, name in form["inputs"]) == layout.form
+        assert [nodes[key] for key in form["outputs"]] == ["Result"]
+        open_workflow(page, workflow)
+        shown = page.evaluate(
+            """(inputs) => inputs.every(([id, name]) => app.graph.getNodeById(id)
+            .widgets.some((widget) => widget.name === name))""",
+            form["inputs"],
+        )
+        assert shown and page.evaluate("() => app.canvas.canvas.checkVisibility()")

@@ -1,0 +1,88 @@
+"""Makes workflows/*.jpg by running the templates: python -m ...tests.browser.thumbnails
+
+Titles may follow the command, to make these only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import sys
+import tempfile
+from pathlib import Path
+
+from instruct_pix2pix.edits.prompt import node
+from instruct_pix2pix.edits.settings import BUILT_IN
+from instruct_pix2pix.headless.client import Client
+from instruct_pix2pix.headless.server import PrivateServer
+from instruct_pix2pix.headless.workflow import load_prompt, patched
+from PIL import Image, ImageOps
+
+from .examples import draw_examples
+from .layouts import LAYOUTS
+from .stand_ins import write_stand_ins
+from .templates import WORKFLOWS, api_file
+
+
+async def pictures(server: PrivateServer, title: str) -> tuple[bytes, list[bytes]]:
+    """The source and the results of running a template's prompt with the built-in model."""
+    prompt = patched(load_prompt(api_file(title)), {"Model.checkpoint": BUILT_IN})
+    async with Client(server.url) as client:
+        await client.ready()
+        source = next(key for key, node in prompt.items() if node["_meta"]["title"] == "Source")
+        prompt["source"] = node("The source", "PreviewImage", images=[source, 0])
+        result = await client.run(prompt)
+        with tempfile.TemporaryDirectory() as folder:
+            before, results = b"", []
+            for made in result.outputs:
+                await client.save(made.file, Path(folder) / "picture.png")
+                picture = (Path(folder) / "picture.png").read_bytes()
+                if made.title == "The source":
+                    before = picture
+                elif made.title.startswith("Result"):
+                    results.append(picture)
+    return before, results
+
+
+def thumbnail(before: bytes, results: list[bytes], side: int = 512) -> Image.Image:
+    """One result: half of the source beside half of the edit. Two: half of each. More: four of
+    them, or the source and three. A result of another size than the source is a sheet, and shown as
+    it is."""
+    opened = [Image.open(io.BytesIO(picture)).convert("RGB") for picture in (before, *results)]
+    if opened[1].size != opened[0].size:
+        return ImageOps.pad(opened[1], (side, side), color="white")
+    source, *edits = (ImageOps.fit(picture, (side, side)) for picture in opened)
+    if len(edits) == 2:
+        source, edits = edits[0], edits[1:]
+    if len(edits) == 3:
+        edits.insert(0, source)
+    if len(edits) == 1:
+        half = side // 2
+        sheet = edits[0]
+        sheet.paste(source.crop((0, 0, half, side)), (0, 0))
+        sheet.paste("white", (half - 2, 0, half + 2, side))
+        return sheet
+    sheet = Image.new("RGB", (side, side), "white")
+    cell = side // 2 - 2
+    for number, edit in enumerate(edits[:4]):
+        at = (number % 2 * (cell + 4), number // 2 * (cell + 4))
+        sheet.paste(edit.resize((cell, cell), Image.Resampling.LANCZOS), at)
+    return sheet
+
+
+def main() -> None:
+    titles = sys.argv[1:] or list(LAYOUTS)
+    draw_examples()
+    with tempfile.TemporaryDirectory() as models:
+        server = PrivateServer(arguments=write_stand_ins(Path(models)))
+        try:
+            asyncio.run(server.start())
+            for title in titles:
+                sheet = thumbnail(*asyncio.run(pictures(server, title)))
+                sheet.save(WORKFLOWS / f"{title}.jpg", quality=88, optimize=True)
+        finally:
+            server.stop()
+
+
+if __name__ == "__main__":
+    main()

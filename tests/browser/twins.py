@@ -1,0 +1,292 @@
+"""Writes workflows/api/, the prompt of each template: python -m ...tests.browser.twins
+
+Each is the prompt of `ip2p edit` with what its template shows besides. `weather.json` is a plain
+one for scripts and has no template.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from instruct_pix2pix.edits.prompt import Node, Prompt, edit_prompt, node
+
+API = Path(__file__).resolve().parents[2] / "workflows" / "api"
+# What suits the built-in model.
+TEXT_CFG, IMAGE_CFG = 2.0, 1.2
+CHECKPOINT = "instruct-pix2pix-00-22000.safetensors"
+NEUTRAL = {
+    f"{scale}_{name}": value
+    for scale in ("text", "image")
+    for name, value in {"start": 0.0, "end": 1.0, "curve": "constant", "final": 1.0}.items()
+} | {
+    "rescale": 0.0,
+    "rescale_space": "eps",
+    "apg_eta": 1.0,
+    "apg_norm": 0.0,
+    "text_outside": 1.0,
+    "image_outside": 1.0,
+}
+
+
+def plain(slug: str, picture: str, instruction: str, **settings: Any) -> Prompt:
+    """The edit of a whole picture."""
+    scales = {"text_cfg": TEXT_CFG, "image_cfg": IMAGE_CFG}
+    return edit_prompt(
+        f"ip2p-{picture}.png", instruction, prefix=f"ip2p/{slug}", **scales | settings
+    )
+
+
+def find_region(prompt: Prompt, grow: int = 4, feather: int = 4) -> Prompt:
+    """The prompt with one node more: what is outside of the found region stays the original."""
+    inputs = {name: ["instruction", i] for i, name in enumerate(("instruction", "negative"))}
+    prompt["region"] = node(
+        "Find the region",
+        "IP2PEditMask",
+        model=["model", 0],
+        **inputs,
+        source=["encode", 0],
+        frame=["encode", 1],
+        seed=0,
+        method="relevance",
+        noise_level=0.8,
+        draws=4,
+        threshold=0.65,
+        grow=grow,
+        blur=0,
+    )
+    prompt["restore"]["inputs"] |= {"mask": ["region", 0], "feather": feather}
+    return prompt
+
+
+def local(slug: str, picture: str, instruction: str, grow: int = 4, **settings: Any) -> Prompt:
+    """An edit that keeps all outside of the region that the model finds."""
+    return find_region(plain(slug, picture, instruction, **settings), grow)
+
+
+def with_preset(prompt: Prompt, preset: str, value: str, subject: str = "") -> Prompt:
+    """The prompt with its sentence from IP2PPreset; the scales stay the sampler's."""
+    prompt["preset"] = node("Preset", "IP2PPreset", preset=preset, value=value, subject=subject)
+    prompt["instruction"]["inputs"]["instruction"] = ["preset", 0]
+    return prompt
+
+
+def only_what_was_asked() -> Prompt:
+    """The region is found in the whole picture, and then the model itself is kept to it."""
+    prompt = local("edit-only-what-was-asked", "woman", "make her hair red")
+    prompt["whole"] = {**prompt["encode"], "_meta": {"title": "Encode source, whole"}}
+    prompt["region"]["inputs"] |= {"source": ["whole", 0], "frame": ["whole", 1]}
+    inputs = {**prompt["encode"]["inputs"], "mask": ["region", 0]}
+    prompt["encode"] = node("Encode source, region", "IP2PEncodeSource", **inputs)
+    del prompt["restore"]["inputs"]["mask"]
+    prompt["heat"] = node("Where the model looks", "PreviewImage", images=["region", 1])
+    return prompt
+
+
+def masked(prompt: Prompt, **encode: Any) -> Prompt:
+    """The prompt with the mask of its own picture, as the mask editor leaves it."""
+    prompt["encode"]["inputs"] |= {"mask": ["source", 1], **encode}
+    prompt["restore"]["inputs"]["feather"] = 4
+    return prompt
+
+
+def several_seeds() -> Prompt:
+    prompt = plain("several-seeds-at-once", "woman", "change the background to a forest")
+    prompt["many"] = node("How many", "RepeatLatentBatch", samples=["encode", 0], amount=4)
+    prompt["sampler"]["inputs"]["source"] = ["many", 0]
+    return prompt
+
+
+def compare_guidance() -> Prompt:
+    """The same edit at a high scale, plain and with its push held back."""
+    prompt = plain("compare-guidance", "woman", "make her hair pink", text_cfg=15.0)
+    guidance = NEUTRAL | {"text_end": 0.5, "rescale": 0.7, "rescale_space": "v"}
+    prompt["guidance"] = node("Guidance", "IP2PGuidance", **guidance)
+    sampler = {**prompt["sampler"]["inputs"], "guidance": ["guidance", 0]}
+    prompt["held"] = node("Sampler, with guidance", "IP2PKSampler", **sampler)
+    prompt["both"] = node("Both", "LatentBatch", samples1=["sampler", 0], samples2=["held", 0])
+    prompt["decode"]["inputs"]["samples"] = ["both", 0]
+    prompt["sampler"]["_meta"]["title"] = "Sampler, plain"
+    return prompt
+
+
+def shared(sampler: Node, *left_out: str) -> dict[str, Any]:
+    """The inputs of a sampler node that another kind of it has, too."""
+    return {name: value for name, value in sampler["inputs"].items() if name not in left_out}
+
+
+def guidance_grid() -> Prompt:
+    prompt = plain("guidance-grid", "woman", "make her hair red")
+    inputs = shared(prompt["sampler"], "text_cfg", "image_cfg", "denoise", "numerics")
+    lists = {"text_cfgs": "1, 2, 5", "image_cfgs": "1, 1.5, 2.5", "vae": ["model", 2]}
+    prompt["sampler"] = node("Grid", "IP2PGuidanceGrid", **inputs, **lists)
+    prompt["result"]["inputs"]["images"] = ["sampler", 1]
+    del prompt["decode"], prompt["restore"]
+    return prompt
+
+
+def auto_tune() -> Prompt:
+    prompt = local("auto-tune-the-two-scales", "woman", "make her hair red")
+    inputs = shared(prompt["sampler"], "text_cfg", "image_cfg", "denoise", "numerics")
+    tries = {"vae": ["model", 2], "keep": 0.5, "probes": 9, "seeds": 2}
+    prompt["sampler"] = node("Auto guidance", "IP2PAutoGuidance", **inputs, **tries)
+    prompt["report"] = node("Report", "PreviewAny", source=["sampler", 4], preview="")
+    return prompt
+
+
+def edit_in_turns() -> Prompt:
+    prompt = plain("edit-in-turns", "lake", "none")
+    inputs = shared(prompt["sampler"], "instruction", "negative", "denoise", "numerics")
+    lines = (
+        "change the season to autumn\nadd a rainbow to the sky\nturn it into a watercolor painting"
+    )
+    turns = {"clip": ["model", 1], "instructions": lines, "mask_each": False}
+    prompt["sampler"] = node("Turns", "IP2PEditChain", **inputs, **turns)
+    del prompt["instruction"]
+    return prompt
+
+
+def advanced() -> Prompt:
+    prompt = plain("advanced-any-sampler-and-sigmas", "house", "make it night")
+    inputs = shared(prompt["sampler"])
+    names = ("model", "instruction", "negative", "source", "text_cfg", "image_cfg")
+    prompt["guider"] = node("Guider", "IP2PGuider", **{name: inputs[name] for name in names})
+    prompt["algorithm"] = node("Sampler", "KSamplerSelect", sampler_name="dpmpp_2m")
+    sigmas = {"model": ["model", 0], "scheduler": "karras", "steps": 20, "denoise": 1.0}
+    prompt["sigmas"] = node("Sigmas", "BasicScheduler", **sigmas)
+    prompt["noise"] = node("Noise", "RandomNoise", noise_seed=0)
+    prompt["sampler"] = node(
+        "Sample",
+        "SamplerCustomAdvanced",
+        noise=["noise", 0],
+        guider=["guider", 0],
+        sampler=["algorithm", 0],
+        sigmas=["sigmas", 0],
+        latent_image=["encode", 0],
+    )
+    return prompt
+
+
+def real(slug: str, picture: str, instruction: str, **settings: Any) -> Prompt:
+    """An edit with the authors' checkpoint, at the usual scales."""
+    settings = {"checkpoint": CHECKPOINT, **settings}
+    return edit_prompt(f"ip2p-{picture}.png", instruction, prefix=f"ip2p/{slug}", **settings)
+
+
+def lora_and_controlnet() -> Prompt:
+    prompt = real("with-lora-and-controlnet", "house", "make it look like winter")
+    prompt["lora"] = node(
+        "LoRA",
+        "LoraLoader",
+        model=["model", 0],
+        clip=["model", 1],
+        lora_name="add_detail.safetensors",
+        strength_model=0.8,
+        strength_clip=0.8,
+    )
+    prompt["instruction"]["inputs"]["clip"] = ["lora", 1]
+    prompt["seen"] = node("Decoded source", "VAEDecode", samples=["encode", 0], vae=["model", 2])
+    prompt["edges"] = node(
+        "Edges", "Canny", image=["seen", 0], low_threshold=0.3, high_threshold=0.7
+    )
+    prompt["controlnet"] = node(
+        "ControlNet",
+        "ControlNetLoader",
+        control_net_name="control_v11p_sd15_canny_fp16.safetensors",
+    )
+    prompt["control"] = node(
+        "Apply ControlNet",
+        "ControlNetApplyAdvanced",
+        positive=["instruction", 0],
+        negative=["instruction", 1],
+        control_net=["controlnet", 0],
+        image=["edges", 0],
+        strength=0.6,
+        start_percent=0.0,
+        end_percent=0.8,
+    )
+    prompt["sampler"]["inputs"] |= {
+        "model": ["lora", 0],
+        "instruction": ["control", 0],
+        "negative": ["control", 1],
+    }
+    prompt["shown"] = node("Edges, seen", "PreviewImage", images=["edges", 0])
+    return prompt
+
+
+def app(slug: str, picture: str, preset: str, value: str, grow: int) -> Prompt:
+    """An edit by preset that keeps all outside of the region that the model finds."""
+    return with_preset(local(slug, picture, "none", grow), preset, value)
+
+
+TWINS: dict[str, Callable[[], Prompt]] = {
+    "edit-only-what-was-asked": only_what_was_asked,
+    "hair-color": lambda: local("hair-color", "woman", "change the hair color from brown to red"),
+    "hairstyle-glasses-and-hats": lambda: with_preset(
+        local("hairstyle-glasses-and-hats", "man", "none", grow=12), "glasses", "sunglasses", "him"
+    ),
+    "virtual-makeup": lambda: local("virtual-makeup", "woman", "put red lipstick on her"),
+    "virtual-try-on": lambda: local("virtual-try-on", "sweater", "put on a red dress", grow=8),
+    "weather-sunny-to-cloudy": lambda: plain(
+        "weather-sunny-to-cloudy", "house", "change the weather from sunny to cloudy"
+    ),
+    "season-summer-to-winter": lambda: plain(
+        "season-summer-to-winter", "lake", "turn summer into winter"
+    ),
+    "change-the-background": lambda: plain(
+        "change-the-background", "woman", "change the background to a beach"
+    ),
+    "material-wood-marble-bronze": lambda: local(
+        "material-wood-marble-bronze", "vase", "make it out of wood"
+    ),
+    "art-medium": lambda: plain("art-medium", "lake", "turn it into a watercolor painting"),
+    "edit-only-a-region": lambda: masked(
+        plain("edit-only-a-region", "woman-masked", "make her hair green")
+    ),
+    "small-face-big-edit": lambda: masked(
+        plain("small-face-big-edit", "wall", "make his hair blue"), fit="around mask", margin=16
+    ),
+    "several-seeds-at-once": several_seeds,
+    "compare-guidance": compare_guidance,
+    "guidance-grid": guidance_grid,
+    "auto-tune-the-two-scales": auto_tune,
+    "edit-in-turns": edit_in_turns,
+    "advanced-any-sampler-and-sigmas": advanced,
+    "with-lora-and-controlnet": lora_and_controlnet,
+    "your-photo-your-checkpoint": lambda: real(
+        "your-photo-your-checkpoint", "house", "make it look like winter"
+    ),
+    "app-hair-stylist": lambda: app("app-hair-stylist", "woman", "hair color", "red", 4),
+    "app-virtual-try-on": lambda: app("app-virtual-try-on", "sweater", "clothes", "a red dress", 8),
+    "app-weather-and-season": lambda: with_preset(
+        plain("app-weather-and-season", "lake", "none"), "season", "autumn"
+    ),
+    "app-your-photo": lambda: real("app-your-photo", "house", "make it look like winter"),
+}
+
+
+def numbered(prompt: Prompt) -> Prompt:
+    """The prompt with ids 1, 2, 3 ... in its own order, as the editor wants them."""
+    ids = {key: str(number) for number, key in enumerate(prompt, start=1)}
+
+    def renamed(value: Any) -> Any:
+        return [ids[value[0]], value[1]] if isinstance(value, list) else value
+
+    def nodes() -> Iterator[tuple[str, Node]]:
+        for key, made in prompt.items():
+            inputs = {name: renamed(value) for name, value in made["inputs"].items()}
+            yield ids[key], {**made, "inputs": inputs}
+
+    return dict(nodes())
+
+
+def main() -> None:
+    for slug, make in TWINS.items():
+        text = json.dumps(numbered(make()), indent=2)
+        (API / f"{slug}.json").write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
