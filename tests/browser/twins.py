@@ -31,12 +31,17 @@ NEUTRAL = {
 }
 
 
+def edit(slug: str, picture: str, instruction: str, **settings: Any) -> Prompt:
+    """The prompt of `ip2p edit`, with every input that the editor sends."""
+    prompt = edit_prompt(f"ip2p-{picture}.png", instruction, prefix=f"ip2p/{slug}", **settings)
+    prompt["instruction"]["inputs"]["empty_negative"] = "words"
+    return prompt
+
+
 def plain(slug: str, picture: str, instruction: str, **settings: Any) -> Prompt:
     """The edit of a whole picture."""
     scales = {"text_cfg": TEXT_CFG, "image_cfg": IMAGE_CFG}
-    return edit_prompt(
-        f"ip2p-{picture}.png", instruction, prefix=f"ip2p/{slug}", **scales | settings
-    )
+    return edit(slug, picture, instruction, **scales | settings)
 
 
 def find_region(prompt: Prompt, grow: int = 4, feather: int = 4) -> Prompt:
@@ -172,7 +177,7 @@ def advanced() -> Prompt:
 def real(slug: str, picture: str, instruction: str, **settings: Any) -> Prompt:
     """An edit with the authors' checkpoint, at the usual scales."""
     settings = {"checkpoint": CHECKPOINT, **settings}
-    return edit_prompt(f"ip2p-{picture}.png", instruction, prefix=f"ip2p/{slug}", **settings)
+    return edit(slug, picture, instruction, **settings)
 
 
 def lora_and_controlnet() -> Prompt:
