@@ -61,7 +61,8 @@ def set_widget(page: Page, title: str, name: str, value: Any) -> None:
     page.evaluate(
         """([title, name, value]) => {
             const node = app.graph.nodes.find((node) => node.title === title)
-            node.widgets.find((widget) => widget.name === name).value = value
+            const named = (widget) => widget.name === name || widget.name.endsWith(`: ${name}`)
+            node.widgets.find(named).value = value
         }""",
         [title, name, value],
     )
