@@ -9,7 +9,11 @@ from comfy_extras.nodes_custom_sampler import DualCFGGuider
 from comfy_extras.nodes_ip2p import InstructPixToPixConditioning
 from diffusers import EulerAncestralDiscreteScheduler, EulerDiscreteScheduler
 from instruct_pix2pix.checkpoints.loading import load_checkpoint
+from instruct_pix2pix.nodes.auto import IP2PAutoGuidance
+from instruct_pix2pix.nodes.chain import IP2PEditChain
+from instruct_pix2pix.nodes.grid import IP2PGuidanceGrid
 from instruct_pix2pix.nodes.pictures import IP2PEncodeSource
+from instruct_pix2pix.nodes.region import IP2PEditMask
 from instruct_pix2pix.nodes.sampling import IP2PKSampler
 from instruct_pix2pix.nodes.text import IP2PEncodeInstruction
 from PIL import Image
@@ -188,3 +192,35 @@ def test_latents_are_those_of_cores_graph_to_the_bit(folder, cosxl, sampler_name
         numerics="comfyui",
     )
     assert torch.equal(got, expected)
+
+
+def given(node, **values):
+    """The defaults of a node's required inputs, with these in their place where it has them."""
+    found = {}
+    for slot in node.define_schema().inputs:
+        default = getattr(slot, "default", None)
+        if slot.id in values:
+            found[slot.id] = values[slot.id]
+        elif not slot.optional and default is not None:
+            found[slot.id] = default
+        elif not slot.optional and getattr(slot, "options", None):
+            found[slot.id] = slot.options[0]
+    return found
+
+
+@pytest.mark.parametrize("cosxl", [False, True])
+@pytest.mark.parametrize("node", [IP2PEditMask, IP2PGuidanceGrid, IP2PAutoGuidance, IP2PEditChain])
+def test_every_node_that_samples_takes_these_families(folder, cosxl, node):
+    loaded = load_checkpoint(folder(cosxl, cosxl_scheduler() if cosxl else euler()))
+    source, frame = IP2PEncodeSource.execute(
+        image=pixels(picture()), vae=loaded.vae, fit="keep size", resolution=64, margin=64
+    ).args
+    instruction, negative = IP2PEncodeInstruction.execute(loaded.clip, TEXT, "", "plain").args
+    parts = {"model": loaded.model, "clip": loaded.clip, "vae": loaded.vae}
+    parts |= {"source": source, "frame": frame, "instruction": instruction, "steps": 2, "draws": 2}
+    if node is not IP2PEditChain:  # which encodes its own texts
+        parts["negative"] = negative
+    made = node.execute(**given(node, **parts)).args
+    latents = [value["samples"] if isinstance(value, dict) else value for value in made]
+    tensors = [value for value in latents if torch.is_tensor(value)]
+    assert tensors and all(tensor.isfinite().all() for tensor in tensors)
