@@ -124,7 +124,7 @@ def shared(sampler: Node, *left_out: str) -> dict[str, Any]:
 
 def guidance_grid() -> Prompt:
     prompt = plain("guidance-grid", "woman", "make her hair red")
-    inputs = shared(prompt["sampler"], "text_cfg", "image_cfg", "denoise", "numerics")
+    inputs = shared(prompt["sampler"], "text_cfg", "image_cfg")
     lists = {"text_cfgs": "1, 2, 5", "image_cfgs": "1, 1.5, 2.5", "vae": ["model", 2]}
     prompt["sampler"] = node("Grid", "IP2PGuidanceGrid", **inputs, **lists)
     prompt["result"]["inputs"]["images"] = ["sampler", 1]
@@ -134,7 +134,7 @@ def guidance_grid() -> Prompt:
 
 def auto_tune() -> Prompt:
     prompt = local("auto-tune-the-two-scales", "woman", "make her hair red")
-    inputs = shared(prompt["sampler"], "text_cfg", "image_cfg", "denoise", "numerics")
+    inputs = shared(prompt["sampler"], "text_cfg", "image_cfg")
     tries = {"vae": ["model", 2], "keep": 0.5, "probes": 9, "seeds": 2}
     prompt["sampler"] = node("Auto guidance", "IP2PAutoGuidance", **inputs, **tries)
     prompt["report"] = node("Report", "PreviewAny", source=["sampler", 4], preview="")
@@ -143,7 +143,7 @@ def auto_tune() -> Prompt:
 
 def edit_in_turns() -> Prompt:
     prompt = plain("edit-in-turns", "lake", "none")
-    inputs = shared(prompt["sampler"], "instruction", "negative", "denoise", "numerics")
+    inputs = shared(prompt["sampler"], "instruction", "negative")
     lines = (
         "change the season to autumn\nadd a rainbow to the sky\nturn it into a watercolor painting"
     )
