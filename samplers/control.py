@@ -18,6 +18,7 @@ from .guidance import (
     rescale_guidance,
     with_stand_ins,
 )
+from .reuse import Reuse
 
 Curve = Literal["constant", "linear", "cosine"]
 
@@ -79,6 +80,7 @@ class Guidance:
     apg_eta        0 to 1, see `project_guidance`; 1 is off
     apg_norm       longest norm of the text term's difference, 0 is off
     region         mask [B, h, w] in 0..1 over the working picture, white is inside
+    reuse          which predictions serve several steps; None makes all of them at each step
     """
 
     text: Schedule = field(default_factory=Schedule)
@@ -88,6 +90,7 @@ class Guidance:
     apg_eta: float = 1.0
     apg_norm: float = 0.0
     region: Tensor | None = None
+    reuse: Reuse | None = None
 
     def plan(
         self, text_cfg: Scale, image_cfg: Scale, steps: int, region: Tensor | None

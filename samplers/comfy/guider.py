@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import comfy.model_base
@@ -14,11 +15,13 @@ from torch import Tensor
 
 from ..control import Guidance
 from ..guidance import Branches
-from ..levels import is_full_edit
+from ..levels import is_full_edit, step_of
 from .finite import explain
-from .hooks import CfgHooks, PlainNumbers, needed_by_hooks, replaced_batch
+from .hooks import HOOKS, CfgHooks, PlainNumbers, needed_by_hooks, replaced_batch
 from .patches import check_first_layer
 from .run import Run
+
+logger = logging.getLogger(__name__)
 
 
 class DualGuider(comfy.samplers.CFGGuider):
@@ -102,6 +105,9 @@ class DualGuider(comfy.samplers.CFGGuider):
                 noise, latent_image, device, sampler, sigmas, *args, **kwargs
             )
             self.check_finite(wait=True)
+            if self.run.reusing is not None:
+                run, needed = self.run.reusing.run, self.run.reusing.needed
+                logger.info("%d of %d evaluations run, %d reused.", run, needed, needed - run)
             return samples
         finally:
             del self.run
@@ -118,11 +124,27 @@ class DualGuider(comfy.samplers.CFGGuider):
         # Hooks take one number for the scale.
         number = self.cfg if torch.is_tensor(text_cfg) else text_cfg
         needed = needed_by_hooks(needed, number, model_options)
-        predictions = self.predict_branches(x, timestep, needed, model_options)
+        predictions = self.predict_needed(x, timestep, needed, model_options)
         hooks = CfgHooks(self.branch_conds(needed), x, timestep, number, model_options, self)
         predictions = hooks.before(predictions)
         guided = self.guidance.combine(predictions, text_cfg, image_cfg, x, timestep)
         return hooks.after(guided, predictions).to(x.dtype)
+
+    def predict_needed(
+        self, x: Tensor, sigma: Tensor, needed: Branches, model_options: dict[str, Any]
+    ) -> Branches:
+        """As `predict_branches`, with what an earlier step predicted where `reuse` says so."""
+        reusing = self.run.start_reusing(self.image_cfg, self.conds)
+        # Whoever reads plain CFG's pair must get it exact.
+        if reusing is None or model_options.get("disable_cfg1_optimization", False):
+            return self.predict_branches(x, sigma, needed, model_options)
+        level = float(sigma.flatten()[0])
+        step = step_of(level, self.run.sigmas) - 1
+        if any(model_options.get(name) for name in HOOKS):
+            reusing.text = None
+        fresh = reusing.fresh(step, level, needed)
+        predictions = self.predict_branches(x, sigma, fresh, model_options)
+        return reusing.filled(predictions, needed, step, level)
 
     def predict_branches(
         self, x: Tensor, sigma: Tensor, needed: Branches, model_options: dict[str, Any]

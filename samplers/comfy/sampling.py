@@ -82,8 +82,12 @@ class Edit:
     def batches(self, cells: list[Cell]) -> list[list[int]]:
         """The indices of `cells` in groups that are sampled together."""
 
+        reuse = self.guidance.reuse if self.guidance else None
+
         def needs(index: int) -> Any:
-            return branches_needed(cells[index].text_cfg, cells[index].image_cfg)
+            _, image_cfg, _ = cells[index]
+            every = reuse.image_interval(self.steps, image_cfg) if reuse else 1
+            return branches_needed(*cells[index][:2]), every
 
         alone = self.sampler_name not in BATCHING or sees_batches(self.model)
         most = 1 if alone else cells_in_memory(self.model, self.source["samples"].shape)
