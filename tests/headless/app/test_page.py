@@ -1,5 +1,6 @@
 """The page on a real ComfyUI: in a browser where a person acts, over HTTP where a program could."""
 
+import asyncio
 import http.cookiejar
 import io
 import json
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from instruct_pix2pix.headless.server import PrivateServer
 from instruct_pix2pix.tests.browser.editor import chromium
 from instruct_pix2pix.tests.headless.command import ip2p
 from PIL import Image
@@ -284,3 +286,23 @@ def test_who_may_come_in(comfyui):
     with page_at(comfyui) as url:
         status, told = Person(url).post("reset", {}, Origin="http://evil.example.com")
         assert status == 403 and "itself only" in told
+
+
+def test_a_server_that_dies_during_an_edit_is_told_of(comfyui, picture):
+    server = PrivateServer(arguments=comfyui.arguments)
+    try:
+        asyncio.run(server.start())
+        with page_at(server) as url:
+            person = Person(url)
+            source = person.upload(picture)
+            person.edit(source, instruction="make it snow", settings={"steps": 5000})
+            deadline = time.monotonic() + 120
+            while person.state()["jobs"][0]["step"] < 2:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            server.stop()
+            (job,) = person.finished()
+            assert (job["state"], job["message"]) == ("failed", "gone")
+            assert person.picture(source).size == (48, 40)  # nothing else is lost
+    finally:
+        server.stop()
