@@ -97,6 +97,7 @@ def write(
     part = path.with_name(f"{path.name}.part")
     try:
         safetensors.torch.save_file(converted | sampling, part, metadata=metadata)
+        part.chmod(0o644)  # safetensors lets nobody else read it
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -28,6 +28,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
         path.parent.mkdir(parents=True, exist_ok=True)
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         safetensors.torch.save_file(plain, part, metadata)
+        part.chmod(0o644)  # safetensors lets nobody else read it
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(part, path)

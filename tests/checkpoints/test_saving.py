@@ -145,6 +145,7 @@ def test_the_node_saves_into_the_output_folder(kind, tmp_path, monkeypatch):
         IP2PSaveCheckpoint.execute(editor.model, "mine/editor", "fp16", editor.clip, editor.vae)
     names = sorted(path.name for path in (tmp_path / "mine").iterdir())
     assert names == ["editor_00001_.safetensors", "editor_00002_.safetensors"]
+    assert (tmp_path / "mine" / names[0]).stat().st_mode & 0o044 == 0o044  # others may read it
     assert load_checkpoint(tmp_path / "mine" / names[0]).clip is not None
     ordinary = ordinary_model(ldm_state_dict(tiny_pipeline(1, in_channels=4)))
     with pytest.raises(ValueError, match="^model: this is .* 4 input channels"):

@@ -178,8 +178,9 @@ def test_a_full_disk_keeps_the_last_state_and_says_so(tmp_path, checkpoint, monk
 
 def test_two_states_are_kept(tmp_path, checkpoint):
     run(tmp_path / "run", checkpoint, steps=5, save_every=1).train()
-    names = sorted(path.name for path in (tmp_path / "run" / "state").iterdir())
-    assert names == ["step-00000004.safetensors", "step-00000005.safetensors"]
+    files = sorted((tmp_path / "run" / "state").iterdir())
+    assert [f.name for f in files] == ["step-00000004.safetensors", "step-00000005.safetensors"]
+    assert all(file.stat().st_mode & 0o044 == 0o044 for file in files)  # others may read them
 
 
 @pytest.mark.parametrize(
