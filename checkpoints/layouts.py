@@ -39,7 +39,7 @@ SAMPLING = ("edm_vpred.sigma_max", "edm_vpred.sigma_min", "v_pred", "ztsnr")
 
 @dataclass(frozen=True)
 class Parts:
-    """One checkpoint in bare LDM names, and what shapes hide.
+    """One checkpoint in bare LDM names, and what the shapes of its tensors do not tell.
 
     unet          {} is never there
     vae           {} where the file has none

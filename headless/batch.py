@@ -45,7 +45,7 @@ from .workflow import edit_of
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 5  # how often a row is tried when its server dies or answers nonsense
-FATAL = (NodesMissing, AccessDenied, OutputError, ComfyUINotFound)  # meet every row alike
+FATAL = (NodesMissing, AccessDenied, OutputError, ComfyUINotFound)  # would fail every row
 FINAL = (InputError, WorkflowRefused, ExecutionFailed, JobTimeout)  # the row's own fault
 
 Report = Callable[[dict[str, int], float], None]

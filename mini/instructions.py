@@ -43,7 +43,7 @@ NOTHING = Wordings(
     ("leave everything the same", "do not change the picture"),
 )
 
-# Whoever types makes a mistake in so many of the instructions.
+# The share of instructions with a typing mistake.
 TYPOS = 0.05
 
 

@@ -135,7 +135,7 @@ def edit_loss(
 
     A lipstick is two cells of 256: in the mean over the picture alone it would hardly count.
 
-    Who is asked nothing gives the source back: else, without an instruction, the model would learn
+    Without an instruction the model gives the source back. Else it would learn
     the mean of all edits, and guidance would start from there. But of the pairs with little noise
     half keep their edit: there the noisy picture tells what it is, so what was begun is finished
     with or without the words, and strong guidance stops pushing further.

@@ -82,7 +82,7 @@ class Search:
 
     keep  see `belief`
     seed  of the noises under which results are judged, the same for all
-    bar   goes on by one for each step of each cell
+    bar   advances by one for each step of each cell
     show  see `find_scales`
     """
 

@@ -34,7 +34,7 @@ def predict_noised(
     needed         the branches to run
     see            called at each level that is above 0
     patch          what to add to the model_options of this run
-    show_progress  whether the node's progress bar goes on by one at each level
+    show_progress  whether the node's progress bar advances by one at each level
     """
     sampler = Noised(guider, draw, needed, see, patch, show_progress)
     guider.sample(torch.zeros_like(latent), latent, sampler, sigmas)

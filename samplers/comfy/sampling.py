@@ -66,7 +66,7 @@ class Edit:
         """Sample all cells; yield the indices of each finished batch and its latents.
 
         The latents [n, B, C, h, w] are unscaled; B is the batch of the source. Cells that need
-        the same branches share a batch, as many as the free memory takes. `bar` goes on by one
+        the same branches share a batch, as many as the free memory takes. `bar` advances by one
         for each step of each cell, which is also where an interrupt is heard.
         """
 
