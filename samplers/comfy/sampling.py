@@ -131,7 +131,7 @@ class Edit:
             denoise_mask=mask,
             callback=callback,
             disable_pbar=disable_pbar,
-            seed=seeds[0],
+            seed=seed_of_steps(seeds[0]),
         )
         return samples.to(comfy.model_management.intermediate_device())
 
@@ -159,7 +159,8 @@ class Edit:
             drawn = {seed: comfy.sample.prepare_noise(latent, seed, index) for seed in seeds}
             noise = torch.cat([drawn[seed] for seed in seeds])
         if len(seeds) > 1:
-            sampler = with_own_noise(sampler, self.sampler_name, len(latent), seeds)
+            of_steps = [seed_of_steps(seed) for seed in seeds]
+            sampler = with_own_noise(sampler, self.sampler_name, len(latent), of_steps)
         return noise, sampler
 
     def guider(self, cells: Sequence[Cell]) -> DualGuider:
@@ -187,6 +188,14 @@ class Edit:
             pictures=len(picture),
             same_start=len({cell.seed for cell in cells}) == 1,
         )
+
+
+def seed_of_steps(seed: int) -> int:
+    """The seed of the noise that a sampler adds at its steps.
+
+    Newer cores add one to it, which the largest seed has no room for.
+    """
+    return min(seed, 2**64 - 2)
 
 
 def live_preview(model: Any) -> Preview:
