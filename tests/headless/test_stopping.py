@@ -8,7 +8,6 @@ import pytest
 from instruct_pix2pix.headless.server import ATTENTION, with_defaults
 
 from .command import finished, ip2p
-from .test_batch import wait_for_done
 
 SLOW = ("--checkpoint", "tiny.safetensors", "--steps", 60)
 
@@ -23,7 +22,11 @@ def photos(picture):
 
 
 def stopped_at_one(process, folder, how):
-    wait_for_done(folder, 1, process)
+    """How it ends when it is stopped as soon as one picture is there."""
+    deadline = time.monotonic() + 300
+    while not list(folder.glob("*.png")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.02)
     process.send_signal(how)
     return finished(process)
 
@@ -51,12 +54,7 @@ def test_a_batch_without_its_server_tells_its_rows(photos, tmp_path):
 def test_a_stopped_edit_tells_what_is_done(comfyui, picture, tmp_path):
     arguments = ("edit", picture, "x", "y", "-o", tmp_path / "out", *SLOW)
     process = ip2p(*arguments, "--server", comfyui.url)
-    deadline = time.monotonic() + 300
-    while not list((tmp_path / "out").glob("*.png")):
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    code, said = finished(process)
+    code, said = stopped_at_one(process, tmp_path / "out", signal.SIGINT)
     assert code == 130 and "stopped. 1 of 2 edits are done; the same command goes on" in said, said
     code, said = finished(ip2p(*arguments, "--server", comfyui.url))
     assert code == 0 and len(list((tmp_path / "out").iterdir())) == 2, said
