@@ -84,8 +84,8 @@ def nearest(edit: Edit, picture: np.ndarray) -> Scene:
 
 def psnr(a: np.ndarray, b: np.ndarray, where: np.ndarray | None = None) -> float:
     """Decibels between uint8 pictures, of the pixels of the mask only where there is one."""
-    first, second = (torch.from_numpy(p)[None].double() / 255 for p in (a, b))
-    counted = None if where is None else torch.from_numpy(where)[None]
+    first, second = (torch.tensor(p)[None].double() / 255 for p in (a, b))
+    counted = None if where is None else torch.tensor(where)[None]
     return pixels.psnr(first, second, counted).item()
 
 

@@ -109,7 +109,7 @@ def test_a_failing_node_is_named_with_its_message(comfyui):
         "_meta": {"title": "Shrink"},
     }
     prompt["2"]["inputs"]["images"] = ["5", 0]
-    with pytest.raises(ExecutionFailed, match="Shrink failed") as caught:
+    with pytest.raises(ExecutionFailed, match="Shrink: height and width must be > 0") as caught:
         with_client(comfyui, lambda client: client.run(prompt))
     assert caught.value.traceback
 

@@ -164,7 +164,9 @@ def test_a_cluster_that_is_not_there_is_named(arguments, address, code, words):
 def test_errors_travel_between_machines():
     for kind in vars(errors).values():
         if isinstance(kind, type) and issubclass(kind, errors.IP2PError):
-            failed = issubclass(kind, errors.ExecutionFailed)
-            error = kind(*(("Sampler", "ValueError", "text_cfg: -1") if failed else ("why",)))
+            told = ("why", 130) if kind is errors.Stopped else ("why",)
+            if issubclass(kind, errors.ExecutionFailed):
+                told = ("Sampler", "ValueError", "text_cfg: -1")
+            error = kind(*told)
             copy = pickle.loads(pickle.dumps(error))
             assert type(copy) is kind and str(copy) == str(error) and vars(copy) == vars(error)

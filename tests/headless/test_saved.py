@@ -103,7 +103,8 @@ def test_the_templates_of_comfyui_are_read_as_comfy_cli_reads_them(object_info):
 
 
 def test_our_own_blueprint_is_unfolded(object_info):
-    saved = json.loads((ROOT / "subgraphs" / "Edit by instruction.json").read_text("utf-8"))
+    (blueprint,) = (ROOT / "subgraphs").glob("*.json")
+    saved = json.loads(blueprint.read_text("utf-8"))
     ours = to_prompt(saved, object_info)
     assert without_titles(ours) == without_titles(convert_ui_to_api(saved, object_info))
     assert {"IP2PLoadCheckpoint", "IP2PKSampler"} <= {n["class_type"] for n in ours.values()}

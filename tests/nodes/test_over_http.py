@@ -123,7 +123,7 @@ def test_every_node_runs(server, class_type, count):
 def test_what_a_mask_found_is_told(server):
     _, history = run(server, prompt("IP2PEditMask"))
     (text,) = history["outputs"]["it"]["text"]
-    assert text.startswith("The edit is ")
+    assert text.startswith("The edit ")
 
 
 def test_a_black_region_is_told(server):
