@@ -31,7 +31,7 @@ UV := VIRTUAL_ENV=$(VENV) $(RUN)/uv
 LOCK := $(UV) pip compile --quiet --upgrade --generate-hashes --custom-compile-command "make lock"
 
 .DELETE_ON_ERROR:
-.PHONY: help setup link demo serve test lint mini mini-eval bench texts templates thumbnails pictures lock clean
+.PHONY: help setup link demo serve test test-fast lint mini mini-eval bench texts templates thumbnails pictures lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -46,6 +46,9 @@ serve: $(SERVER) ## open ComfyUI with this pack
 
 test: setup lint ## set up, lint and run every test
 	@$(RUN)/python -m pytest -n auto --dist loadfile
+
+test-fast: setup lint ## the tests that start no server and train nothing
+	@$(RUN)/python -m pytest -n auto --dist loadfile -m "not slow"
 
 lint: $(VENV)/.packages ## ruff and mypy
 	@$(RUN)/ruff check --quiet

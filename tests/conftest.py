@@ -43,6 +43,21 @@ hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=No
 hypothesis.settings.load_profile("repeatable")
 
 
+# What starts a server or a browser, trains, or edits by the dozen; `make test-fast` leaves it out.
+SLOW = (
+    *("browser/", "headless/", "mini/test_evaluate", "mini/test_instructions", "mini/test_run"),
+    *("mini/test_training", "nodes/test_over_http", "nodes/test_sdxl", "pairs/test_prompt"),
+    *("samplers/comfy/test_cells", "test_end_to_end", "test_packaging", "test_workflows"),
+    *("training/test_learning", "training/test_run"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(ROOT / "tests").as_posix().startswith(SLOW):
+            item.add_marker("slow")
+
+
 @pytest.fixture(scope="session")
 def comfyui() -> Path:
     """The folder of the ComfyUI that is tested on."""
