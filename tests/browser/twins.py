@@ -28,6 +28,9 @@ NEUTRAL = {
     "apg_norm": 0.0,
     "text_outside": 1.0,
     "image_outside": 1.0,
+    "reuse": "off",
+    "image_every": 4,
+    "text_every": 1,
 }
 
 
