@@ -8,8 +8,9 @@ import os
 import signal
 import sys
 import types
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -62,6 +63,35 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def comfyui() -> Path:
     """The folder of the ComfyUI that is tested on."""
     return COMFYUI
+
+
+@pytest.fixture(scope="session")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Model, clip and vae of one tiny editor of random weights; not to be changed."""
+    from instruct_pix2pix.checkpoints.loading import load_checkpoint
+    from instruct_pix2pix.tests.checkpoints.factory import tiny_checkpoint
+
+    return load_checkpoint(tiny_checkpoint(tmp_path_factory.mktemp("model")))
+
+
+@pytest.fixture(scope="session")
+def model(loaded: Any) -> Any:
+    return loaded.model
+
+
+@pytest.fixture(scope="session")
+def graph() -> Any:
+    """The same edit as `edit`, through our nodes, and `core`, as people wire core's."""
+    from instruct_pix2pix.tests.samplers.graph import both_graphs
+
+    return both_graphs()
+
+
+@pytest.fixture
+def inference_mode() -> Iterator[None]:
+    """As ComfyUI runs nodes."""
+    with torch.inference_mode():
+        yield
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -8,7 +8,9 @@ from instruct_pix2pix.nodes.sampling import IP2PKSampler
 from instruct_pix2pix.samplers.comfy.judge import noise_errors
 from instruct_pix2pix.samplers.comfy.sampling import Edit
 
-from .test_grid import inference_mode, inputs, loaded  # noqa: F401
+from .inputs import inputs
+
+pytestmark = pytest.mark.usefixtures("inference_mode")
 
 
 def search(given, keep=0.5, probes=5, seeds=2, **changes):
@@ -24,7 +26,7 @@ def rows_of(report):
 
 
 @pytest.mark.parametrize("batch", [1, 2])
-def test_the_edit_is_that_of_the_scales_and_the_seed(loaded, batch):  # noqa: F811
+def test_the_edit_is_that_of_the_scales_and_the_seed(loaded, batch):
     given = inputs(loaded, batch)
     latent, text_cfg, image_cfg, seed, _ = search(given)
     edit = {"text_cfg": text_cfg, "image_cfg": image_cfg, "denoise": 1.0, "numerics": "comfyui"}
@@ -32,7 +34,7 @@ def test_the_edit_is_that_of_the_scales_and_the_seed(loaded, batch):  # noqa: F8
     torch.testing.assert_close(latent["samples"], single["samples"], rtol=1e-3, atol=1e-2)
 
 
-def test_the_highest_score_is_taken_and_the_report_says_so(loaded):  # noqa: F811
+def test_the_highest_score_is_taken_and_the_report_says_so(loaded):
     given = inputs(loaded) | {"steps": 10}
     _, text_cfg, image_cfg, seed, report = search(given, probes=7, seeds=3)
     rows = rows_of(report)
@@ -49,12 +51,12 @@ def test_the_highest_score_is_taken_and_the_report_says_so(loaded):  # noqa: F81
     assert f"Taken: text_cfg {text_cfg:g}, image_cfg {image_cfg:g}, seed {seed}." in report
 
 
-def test_the_same_search_finds_the_same(loaded):  # noqa: F811
+def test_the_same_search_finds_the_same(loaded):
     one, other = search(inputs(loaded)), search(inputs(loaded))
     assert torch.equal(one[0]["samples"], other[0]["samples"]) and one[1:] == other[1:]
 
 
-def test_the_errors_are_those_of_the_three_branches(loaded):  # noqa: F811
+def test_the_errors_are_those_of_the_three_branches(loaded):
     """Against the noise that one draws and asks for by hand."""
     given = inputs(loaded, 2)
     edit = Edit(**{name: value for name, value in given.items() if name != "seed"})
@@ -69,7 +71,7 @@ def test_the_errors_are_those_of_the_three_branches(loaded):  # noqa: F811
     torch.testing.assert_close(image, instruction, rtol=1e-4, atol=1e-5)
 
 
-def test_seeds_go_on_from_zero_behind_the_largest(loaded):  # noqa: F811
+def test_seeds_go_on_from_zero_behind_the_largest(loaded):
     *_, report = search(inputs(loaded) | {"seed": 2**64 - 1}, probes=1, seeds=2)
     assert [row.split()[-5] for row in report.split("\n\n")[1].splitlines()[1:]] == [
         "18446744073709551615",
@@ -78,7 +80,7 @@ def test_seeds_go_on_from_zero_behind_the_largest(loaded):  # noqa: F811
     ]
 
 
-def test_progress_counts_all_that_is_tried(loaded, monkeypatch):  # noqa: F811
+def test_progress_counts_all_that_is_tried(loaded, monkeypatch):
     """With a VAE the best try is shown, as soon as there is one."""
     shown = []
 
@@ -91,7 +93,7 @@ def test_progress_counts_all_that_is_tried(loaded, monkeypatch):  # noqa: F811
     assert shown[0][2] is None and shown[-1][2][1].size == (48, 64)
 
 
-def test_an_empty_instruction_is_named(loaded):  # noqa: F811
+def test_an_empty_instruction_is_named(loaded):
     given = inputs(loaded)
     with pytest.raises(ValueError, match="instruction: it is empty or says the same as the neg"):
         search(given | {"instruction": given["negative"]})
@@ -107,13 +109,13 @@ def test_an_empty_instruction_is_named(loaded):  # noqa: F811
         ({"source": {"samples": torch.zeros(1, 4, 8, 6)}}, "source: this latent is all zeros"),
     ],
 )
-def test_bad_input_is_named(loaded, changes, message):  # noqa: F811
+def test_bad_input_is_named(loaded, changes, message):
     with pytest.raises(ValueError, match=message):
         search(inputs(loaded), **changes)
 
 
 @pytest.mark.parametrize("change", [{"denoise": 0.6}, {"numerics": "official"}])
-def test_denoise_and_numerics_reach_the_edit(loaded, change):  # noqa: F811
+def test_denoise_and_numerics_reach_the_edit(loaded, change):
     given = inputs(loaded) | change
     latent, text_cfg, image_cfg, seed, _ = search(given, seeds=1)
     edit = {"text_cfg": text_cfg, "image_cfg": image_cfg, "seed": seed}

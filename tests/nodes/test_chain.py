@@ -6,7 +6,9 @@ from instruct_pix2pix.nodes.chain import IP2PEditChain, own_region
 from instruct_pix2pix.nodes.sampling import IP2PKSampler
 from instruct_pix2pix.nodes.text import IP2PEncodeInstruction
 
-from .test_grid import inference_mode, inputs, loaded  # noqa: F401
+from .inputs import inputs
+
+pytestmark = pytest.mark.usefixtures("inference_mode")
 
 TURNS = ["make it snow", "turn her hair blue", "make it night"]
 SETTINGS = {
@@ -19,7 +21,7 @@ SETTINGS = {
 }
 
 
-def chain(loaded, source, instructions=None, mask_each=False, **changes):  # noqa: F811
+def chain(loaded, source, instructions=None, mask_each=False, **changes):
     return IP2PEditChain.execute(
         model=loaded.model,
         clip=loaded.clip,
@@ -30,18 +32,18 @@ def chain(loaded, source, instructions=None, mask_each=False, **changes):  # noq
     ).args
 
 
-def encoded(loaded, text):  # noqa: F811
+def encoded(loaded, text):
     return IP2PEncodeInstruction.execute(loaded.clip, text, "", "plain").args
 
 
-def by_hand(loaded, source, text):  # noqa: F811
+def by_hand(loaded, source, text):
     return IP2PKSampler.execute(
         loaded.model, *encoded(loaded, text), source, **SETTINGS, denoise=1.0, numerics="comfyui"
     )[0]
 
 
 @pytest.mark.parametrize("batch", [1, 2])
-def test_a_turn_is_the_edit_of_the_turn_before(loaded, batch):  # noqa: F811
+def test_a_turn_is_the_edit_of_the_turn_before(loaded, batch):
     source = inputs(loaded, batch)["source"]
     latents, last = chain(loaded, source)
     assert latents["samples"].shape == (3 * batch, *source["samples"].shape[1:])
@@ -51,7 +53,7 @@ def test_a_turn_is_the_edit_of_the_turn_before(loaded, batch):  # noqa: F811
     assert torch.equal(last["samples"], source["samples"])
 
 
-def test_what_comes_with_the_source_goes_on(loaded):  # noqa: F811
+def test_what_comes_with_the_source_goes_on(loaded):
     """Its mask holds in every turn, and what other nodes put there is still there."""
     source = inputs(loaded)["source"] | {"noise_mask": torch.zeros(1, 1, 8, 6), "note": "kept"}
     source["noise_mask"][..., :3] = 1
@@ -63,7 +65,7 @@ def test_what_comes_with_the_source_goes_on(loaded):  # noqa: F811
         assert (turn[..., :3] - source["samples"][0, ..., :3]).abs().mean() > 0.1
 
 
-def test_mask_each_keeps_what_is_outside_of_each_region(loaded):  # noqa: F811
+def test_mask_each_keeps_what_is_outside_of_each_region(loaded):
     source = inputs(loaded, 2)["source"]
     latents, _ = chain(loaded, source, mask_each=True)
     before, covered = source["samples"], []
@@ -78,7 +80,7 @@ def test_mask_each_keeps_what_is_outside_of_each_region(loaded):  # noqa: F811
     assert max(covered) > 0
 
 
-def test_the_masks_of_edit_and_source_are_both_kept(loaded):  # noqa: F811
+def test_the_masks_of_edit_and_source_are_both_kept(loaded):
     source = inputs(loaded, 2)["source"]
     conds = encoded(loaded, TURNS[0])
     alone = own_region(loaded.model, *conds, source, 3)
@@ -88,7 +90,7 @@ def test_the_masks_of_edit_and_source_are_both_kept(loaded):  # noqa: F811
     assert torch.equal(both[:, :1, :4], alone[:, :, :4]) and not both[:, :, 4:].any()
 
 
-def test_empty_lines_are_no_turns(loaded):  # noqa: F811
+def test_empty_lines_are_no_turns(loaded):
     source = inputs(loaded)["source"]
     latents, _ = chain(loaded, source, "\n  make it snow \r\n\n\n turn her hair blue\n")
     plain, _ = chain(loaded, source, "make it snow\nturn her hair blue")
@@ -103,13 +105,13 @@ def test_empty_lines_are_no_turns(loaded):  # noqa: F811
         ({"source": {"samples": torch.zeros(1, 4, 8, 6)}}, "source: this latent is all zeros"),
     ],
 )
-def test_bad_input_is_named(loaded, changes, message):  # noqa: F811
+def test_bad_input_is_named(loaded, changes, message):
     with pytest.raises(ValueError, match=message):
         chain(loaded, **({"source": inputs(loaded)["source"]} | changes))
 
 
 @pytest.mark.parametrize("change", [{"denoise": 0.6}, {"numerics": "official"}])
-def test_denoise_and_numerics_reach_every_turn(loaded, change):  # noqa: F811
+def test_denoise_and_numerics_reach_every_turn(loaded, change):
     source = inputs(loaded)["source"]
     latents, _ = chain(loaded, source, **change)
     for turn, text in zip(latents["samples"], TURNS, strict=True):

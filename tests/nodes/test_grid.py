@@ -4,42 +4,14 @@ import comfy.utils
 import numpy as np
 import pytest
 import torch
-from instruct_pix2pix.checkpoints.loading import load_checkpoint
 from instruct_pix2pix.nodes.grid import IP2PGuidanceGrid
 from instruct_pix2pix.nodes.sampling import IP2PKSampler
-from instruct_pix2pix.nodes.text import IP2PEncodeInstruction
 from instruct_pix2pix.pictures.sheet import BLANK, Sheet
 from instruct_pix2pix.samplers.control import Guidance
 
-from ..checkpoints.factory import tiny_checkpoint
+from .inputs import inputs
 
-
-@pytest.fixture(autouse=True)
-def inference_mode():
-    with torch.inference_mode():
-        yield
-
-
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory):
-    return load_checkpoint(tiny_checkpoint(tmp_path_factory.mktemp("model")))
-
-
-def inputs(loaded, batch=1):
-    instruction, negative = IP2PEncodeInstruction.execute(
-        loaded.clip, "make it snow", "", "plain"
-    ).args
-    pixels = torch.rand(batch, 64, 48, 3, generator=torch.Generator().manual_seed(0))
-    return {
-        "model": loaded.model,
-        "instruction": instruction,
-        "negative": negative,
-        "source": {"samples": loaded.vae.encode(pixels)},
-        "seed": 3,
-        "steps": 3,
-        "sampler_name": "euler_ancestral",
-        "scheduler": "normal",
-    }
+pytestmark = pytest.mark.usefixtures("inference_mode")
 
 
 def grid(loaded, given, text_cfgs="5, 7.5", image_cfgs="1.0, 1.5, 2.0", **changes):

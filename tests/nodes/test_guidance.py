@@ -12,7 +12,6 @@ from instruct_pix2pix.nodes.guidance import IP2PGuidance
 from instruct_pix2pix.nodes.sampling import IP2PGuider
 
 # The model and the graphs of the sampler tests.
-from ..samplers.conftest import graph, model  # noqa: F401
 
 # One sampler of each class: one evaluation a step, two, noise of its own, a history of steps, an
 # evaluation between levels, one that reads plain CFG's pair, and one of a library of its own.
@@ -48,7 +47,7 @@ def half_region():
     return region
 
 
-def through_the_guider(model, graph, source, wired):  # noqa: F811
+def through_the_guider(model, graph, source, wired):
     """IP2PGuider in core's SamplerCustomAdvanced."""
     conds = graph.instruction, graph.negative
     guider = IP2PGuider.execute(model, *conds, source, 7.5, 1.5, wired)[0]
@@ -62,13 +61,13 @@ def through_the_guider(model, graph, source, wired):  # noqa: F811
 
 
 @pytest.mark.parametrize("sampler_name", CLASSES)
-def test_the_defaults_change_nothing_with_any_sampler(model, graph, sampler_name):  # noqa: F811
+def test_the_defaults_change_nothing_with_any_sampler(model, graph, sampler_name):
     source = graph.source(2)
     wired = graph.edit(model, source, sampler_name=sampler_name, guidance=guidance())
     assert torch.equal(wired, graph.edit(model, source, sampler_name=sampler_name))
 
 
-def test_the_defaults_change_nothing_in_the_guider(model, graph):  # noqa: F811
+def test_the_defaults_change_nothing_in_the_guider(model, graph):
     source = graph.source(3)
     wired = through_the_guider(model, graph, source, guidance())
     assert torch.equal(wired, through_the_guider(model, graph, source, None))
@@ -79,7 +78,7 @@ def test_the_defaults_change_nothing_in_the_guider(model, graph):  # noqa: F811
 
 
 @pytest.mark.parametrize("sampler_name", CLASSES)
-def test_constant_maps_are_scalars_with_any_sampler(model, graph, sampler_name):  # noqa: F811
+def test_constant_maps_are_scalars_with_any_sampler(model, graph, sampler_name):
     """All of the picture outside, at 0.5 and 2: the scales 4 and 3 of another edit."""
     source = graph.source()
     changed = guidance(region=torch.zeros(1, 20, 30), text_outside=0.5, image_outside=2.0)
@@ -89,27 +88,27 @@ def test_constant_maps_are_scalars_with_any_sampler(model, graph, sampler_name):
     torch.testing.assert_close(mapped, plain, rtol=1e-4, atol=1e-4)
 
 
-def test_a_white_region_changes_nothing_to_the_bit(model, graph):  # noqa: F811
+def test_a_white_region_changes_nothing_to_the_bit(model, graph):
     changed = guidance(region=torch.ones(1, 64, 64), text_outside=0.0, image_outside=2.0)
     wired = graph.edit(model, graph.source(), guidance=changed)
     assert torch.equal(wired, graph.edit(model, graph.source()))
 
 
-def test_a_black_region_is_another_pair_of_scales(model, graph):  # noqa: F811
+def test_a_black_region_is_another_pair_of_scales(model, graph):
     changed = guidance(region=torch.zeros(1, 64, 64), text_outside=0.5, image_outside=2.0)
     wired = graph.edit(model, graph.source(), 8.0, 1.5, guidance=changed)
     assert torch.equal(wired, graph.edit(model, graph.source(), 4.0, 3.0))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (64, 64), (300, 17)])
-def test_a_region_of_any_size_covers_the_picture(model, graph, size):  # noqa: F811
+def test_a_region_of_any_size_covers_the_picture(model, graph, size):
     grey = torch.full((1, *size), 0.5)
     changed = guidance(region=grey, text_outside=0.0)
     wired = graph.edit(model, graph.source(), 8.0, 1.5, guidance=changed)
     torch.testing.assert_close(wired, graph.edit(model, graph.source(), 4.0, 1.5))
 
 
-def test_a_region_of_one_pixel_acts_by_its_area(model, graph):  # noqa: F811
+def test_a_region_of_one_pixel_acts_by_its_area(model, graph):
     one, cell = torch.zeros(1, 64, 64), torch.zeros(1, 8, 8)
     one[0, 27, 42] = 1
     cell[0, 3, 5] = 1 / 64
@@ -128,7 +127,7 @@ def test_a_black_region_is_said_to_be_one(caplog):
     assert IP2PGuidance.execute(**(DEFAULTS | {"region": half_region()})).ui is None
 
 
-def test_a_region_steers_its_own_half(model, graph):  # noqa: F811
+def test_a_region_steers_its_own_half(model, graph):
     """A network sees all of the picture, so only the first step's difference is local."""
     changed = guidance(region=half_region(), text_outside=0.0)
     wired = graph.edit(model, graph.source(), steps=1, guidance=changed)
@@ -138,7 +137,7 @@ def test_a_region_steers_its_own_half(model, graph):  # noqa: F811
     torch.testing.assert_close(wired[..., 4:], outside[..., 4:], rtol=1e-5, atol=1e-2)
 
 
-def branch_counts(model):  # noqa: F811
+def branch_counts(model):
     counts = []
 
     def wrapper(apply_model, args):
@@ -158,7 +157,7 @@ def branch_counts(model):  # noqa: F811
         ({"text_curve": "linear", "text_final": 0.0, "image_end": 0.0}, [3, 2, 2, 2, 1]),
     ],
 )
-def test_schedules_drop_branches_by_themselves(model, graph, changes, expected):  # noqa: F811
+def test_schedules_drop_branches_by_themselves(model, graph, changes, expected):
     patched, counts = branch_counts(model)
     graph.edit(patched, graph.source(), steps=5, guidance=guidance(**changes))
     assert counts == expected
@@ -172,7 +171,7 @@ def test_curves_run_from_full_to_final(curve, expected):
     assert values == pytest.approx(expected, abs=1e-12)
 
 
-def test_rescale_and_projection_change_the_edit(model, graph):  # noqa: F811
+def test_rescale_and_projection_change_the_edit(model, graph):
     plain = graph.edit(model, graph.source())
     for changes in ({"rescale": 0.7}, {"rescale": 0.7, "rescale_space": "v"}, {"apg_eta": 0.0}):
         changed = graph.edit(model, graph.source(), guidance=guidance(**changes))
@@ -194,7 +193,7 @@ def test_bad_settings_are_named(changes, message):
         guidance(**changes)
 
 
-def test_regions_that_do_not_fit_the_batch_are_named(model, graph):  # noqa: F811
+def test_regions_that_do_not_fit_the_batch_are_named(model, graph):
     changed = guidance(region=torch.ones(2, 8, 8), text_outside=0.0)
     with pytest.raises(ValueError, match="region: 2 masks for a batch of 3"):
         graph.edit(model, graph.source(3), guidance=changed)

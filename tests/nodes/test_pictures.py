@@ -39,11 +39,7 @@ def narrow_vae(z_channels=4):
     return comfy.sd.VAE(sd=sd, config=config, dtype=torch.float32)
 
 
-@pytest.fixture(autouse=True)
-def inference_mode():
-    """As ComfyUI runs nodes."""
-    with torch.inference_mode():
-        yield
+pytestmark = pytest.mark.usefixtures("inference_mode")
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,6 @@ from instruct_pix2pix.nodes.pictures import IP2PEncodeSource, IP2PRestore
 from instruct_pix2pix.nodes.region import IP2PEditMask
 from instruct_pix2pix.nodes.text import IP2PEncodeInstruction
 
-from ..samplers.conftest import graph, model  # noqa: F401
-
 SETTINGS = {
     "seed": 1,
     "method": "relevance",
@@ -24,11 +22,7 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def inference_mode():
-    """As ComfyUI runs nodes."""
-    with torch.inference_mode():
-        yield
+pytestmark = pytest.mark.usefixtures("inference_mode")
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +44,7 @@ def encode(mini, picture, **inputs):
     return IP2PEncodeSource.execute(picture, mini.vae, **inputs).args
 
 
-def tiny(model, graph, source=None, **changes):  # noqa: F811
+def tiny(model, graph, source=None, **changes):
     source = source or graph.source()
     conds = graph.instruction, graph.negative
     return IP2PEditMask.execute(model, *conds, source, **(SETTINGS | changes))
@@ -117,7 +111,7 @@ def test_around_a_mask_nothing_is_found_outside_of_what_the_model_saw(mini):
 
 
 @pytest.mark.parametrize("method", ["relevance", "attention"])
-def test_the_same_seed_finds_the_same_and_nothing_is_changed(model, graph, method):  # noqa: F811
+def test_the_same_seed_finds_the_same_and_nothing_is_changed(model, graph, method):
     source = graph.source(2)
     before = source["samples"].clone()
     first, heat = tiny(model, graph, source, method=method).args
@@ -132,7 +126,7 @@ def test_the_same_seed_finds_the_same_and_nothing_is_changed(model, graph, metho
 
 @pytest.mark.parametrize("method", ["relevance", "attention"])
 @pytest.mark.parametrize("draws", [1, 5])
-def test_a_mask_costs_two_evaluations_a_draw_in_one_batch(model, graph, method, draws):  # noqa: F811
+def test_a_mask_costs_two_evaluations_a_draw_in_one_batch(model, graph, method, draws):
     batches = []
 
     def wrapper(apply_model, args):
@@ -181,7 +175,7 @@ def test_a_lower_threshold_and_growing_enlarge_the_mask(mini):
     assert 0 < automatic.mean() < 0.5
 
 
-def test_an_interrupt_stops_it(model, graph, monkeypatch):  # noqa: F811
+def test_an_interrupt_stops_it(model, graph, monkeypatch):
     """ComfyUI's progress hook is where a node learns of it."""
 
     def hook(value, total, preview, node_id=None):
@@ -203,7 +197,7 @@ def test_an_interrupt_stops_it(model, graph, monkeypatch):  # noqa: F811
         ({"source": {"samples": torch.zeros(1, 4, 8, 8)}}, "source: this latent is all zeros"),
     ],
 )
-def test_bad_settings_are_refused_with_a_reason(model, graph, changes, message):  # noqa: F811
+def test_bad_settings_are_refused_with_a_reason(model, graph, changes, message):
     with pytest.raises(ValueError, match=message):
         tiny(model, graph, **changes)
 
@@ -228,7 +222,7 @@ def test_nothing_is_found_outside_of_the_mask_that_the_frame_brings(mini):
     assert found.any() and torch.equal(found, whole * left)
 
 
-def test_why_the_instruction_is_read_nowhere_is_said(model, graph):  # noqa: F811
+def test_why_the_instruction_is_read_nowhere_is_said(model, graph):
     """It is limited to steps that are not looked at; or the model has nothing that reads."""
     late = [[cond, {**rest, "start_percent": 0.9}] for cond, rest in graph.instruction]
     ask = {"method": "attention", "draws": 1, "noise_level": 0.9}

@@ -1,10 +1,12 @@
-"""One tiny InstructPix2Pix model for the sampler tests, and the two ways to run it."""
+"""The same edit through our nodes and as people wire core's, on one tiny model."""
 
 from types import SimpleNamespace
 
 import comfy.sample
+
+# Newer cores import this one and nodes_latent in a circle that works from this side only.
+import comfy_extras.nodes_post_processing  # noqa: F401
 import node_helpers
-import pytest
 import torch
 from comfy_extras.nodes_custom_sampler import (
     BasicScheduler,
@@ -13,15 +15,9 @@ from comfy_extras.nodes_custom_sampler import (
     RandomNoise,
     SamplerCustomAdvanced,
 )
-from instruct_pix2pix.checkpoints.loading import load_checkpoint
 from instruct_pix2pix.nodes.sampling import IP2PKSampler
 
-from ..checkpoints.factory import TEXT_WIDTH, tiny_checkpoint
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory):
-    return load_checkpoint(tiny_checkpoint(tmp_path_factory.mktemp("model"))).model
+from ..checkpoints.factory import TEXT_WIDTH
 
 
 def conditioning(seed):
@@ -29,8 +25,7 @@ def conditioning(seed):
     return [[torch.randn(1, 77, TEXT_WIDTH, generator=generator), {}]]
 
 
-@pytest.fixture(scope="session")
-def graph():
+def both_graphs():
     """The same edit as `edit`, through our nodes, and `core`, as people wire core's."""
     instruction, negative = conditioning(1), conditioning(2)
 
