@@ -106,7 +106,8 @@ def test_the_network_is_diffusers_with_the_lora_fused(editor, tmp_path):
     time = torch.tensor([500.0])
     size, more = {}, {}
     if pipeline.unet.config.addition_embed_type:
-        pooled, ids = torch.randn(1, 64), torch.tensor([[64.0, 64.0, 0.0, 0.0, 64.0, 64.0]])
+        pooled = torch.randn(1, 64, generator=torch.Generator().manual_seed(3))
+        ids = torch.tensor([[64.0, 64.0, 0.0, 0.0, 64.0, 64.0]])
         size = {"added_cond_kwargs": {"text_embeds": pooled, "time_ids": ids}}
         adm = loaded.model.model.encode_adm
         more = {"y": adm(pooled_output=pooled, width=64, height=64, device="cpu")}

@@ -1,6 +1,9 @@
 """What was written for plain CFG acts under dual guidance as in ComfyUI's KSampler."""
 
 import comfy.samplers
+
+# Newer cores import this one and nodes_latent in a circle that works from this side only.
+import comfy_extras.nodes_post_processing  # noqa: F401
 import pytest
 import torch
 from comfy_extras.nodes_advanced_samplers import SamplerEulerCFGpp
