@@ -14,7 +14,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -44,6 +44,7 @@ from .workflow import edit_of
 
 logger = logging.getLogger(__name__)
 
+MOST_LACKING = 10  # things that a server lacks, named before a batch is refused
 ATTEMPTS = 5  # how often a row is tried when its server dies or answers nonsense
 FATAL = (NodesMissing, AccessDenied, OutputError, ComfyUINotFound)  # would fail every row
 FINAL = (InputError, WorkflowRefused, ExecutionFailed, JobTimeout)  # the row's own fault
@@ -59,6 +60,8 @@ class Editor(Protocol):
     ) -> object: ...
 
     async def checkpoint(self, name: str | None = None) -> Choice: ...
+
+    async def check(self, settings: Mapping[str, Any], **parameters: Any) -> None: ...
 
 
 class Place(Protocol):
@@ -140,8 +143,9 @@ class Batch:
     async def run(self) -> dict[str, int]:
         """Work until nothing is pending; how many rows are in each state then.
 
-        Raises what stops every row alike: OutputError, NodesMissing, AccessDenied, or, when the
-        last server is gone, ServerUnavailable. The rows wait in the ledger then.
+        Raises what stops every row alike: OutputError, NodesMissing, AccessDenied, or, when no
+        server is left, why: ServerUnavailable, or InputError where each lacks what a row asks for.
+        The rows wait in the ledger then.
         """
         self._counts = self.ledger.counts()
         tasks = [asyncio.create_task(self._serve(place)) for place in self.places]
@@ -158,10 +162,14 @@ class Batch:
             raise gone[0]
         return counts
 
-    async def _serve(self, place: Place) -> ServerUnavailable | None:
-        """Keep one server busy; returns why it is gone, if it is."""
+    async def _serve(self, place: Place) -> ServerUnavailable | InputError | None:
+        """Keep one server busy; returns why it is not used to the end, if so."""
         try:
             async with place.editor() as editor:
+                if lacking := await self._lacking(editor):
+                    if len(self.places) > 1:
+                        logger.warning("%s is not used: %s", place.url, lacking)
+                    return lacking
                 workers = [
                     asyncio.create_task(self._work(place, editor)) for _ in range(self.per_server)
                 ]
@@ -173,6 +181,19 @@ class Batch:
             logger.warning("%s is not used any more: %s", place.url, error)
             return error
         return None
+
+    async def _lacking(self, editor: Editor) -> InputError | None:
+        """What the rows ask for and this server does not have, before any of them is queued."""
+        found = []
+        for number, many, parameters, settings in self.ledger.asked():
+            try:
+                await editor.check(settings, **parameters)
+            except InputError as error:
+                more = f" and {many - 1} more" if many > 1 else ""
+                found.append(f"row {number}{more}: {error}")
+            if len(found) == MOST_LACKING:
+                break
+        return InputError("\n".join(found)) if found else None
 
     async def _work(self, place: Place, editor: Editor) -> None:
         while True:

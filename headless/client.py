@@ -217,15 +217,14 @@ class Client:
         for attempt in range(SUBMISSIONS):
             source = await self.upload(picture)
             where = await self.upload(region) if region else None
-            prompt = edit_of(
+            prompt = await self._prompt(
                 source.annotated,
                 instruction,
+                settings or {},
                 mask=where.annotated if where else None,
                 prefix=f"ip2p/{slug(output.stem)}{attempt or ''}",  # another name is never cached
                 **parameters,
             )
-            prompt = patched(prompt, settings or {}, await self.catalog.of(prompt))
-            await self.catalog.check(prompt)
             try:
                 result = await self.run(
                     prompt,
@@ -250,6 +249,20 @@ class Client:
                 self._uploads.clear()
                 prompt_id = None
         raise AssertionError("unreachable")
+
+    async def check(self, settings: Mapping[str, Any], **parameters: Any) -> None:
+        """Raise InputError where this server has not what an edit with these values needs."""
+        parameters["checkpoint"] = (await self.checkpoint(parameters.get("checkpoint"))).name
+        await self._prompt("", "" if "preset" in parameters else "x", settings, **parameters)
+
+    async def _prompt(
+        self, image: str, instruction: str, settings: Mapping[str, Any], **parameters: Any
+    ) -> Prompt:
+        """The prompt of an edit, once its values have been compared with the server's lists."""
+        prompt = edit_of(image, instruction, **parameters)
+        prompt = patched(prompt, settings, await self.catalog.of(prompt))
+        await self.catalog.check(prompt)
+        return prompt
 
     async def checkpoint(self, name: str | None = None) -> Choice:
         """As `choose`; it is asked once for each name."""

@@ -16,7 +16,7 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,12 @@ class Worker:
             await self.ready()
         assert self._client
         return await self._client.checkpoint(name)
+
+    async def check(self, settings: dict[str, Any], **parameters: Any) -> None:
+        if self._client is None:
+            await self.ready()
+        assert self._client
+        await self._client.check(settings, **parameters)
 
     async def stop(self) -> None:
         await self._open.aclose()
@@ -132,6 +138,10 @@ class RayPlace:
         """As `Client.checkpoint`, by the worker."""
         found: Choice = await self._answer(self._worker.checkpoint.remote(name))
         return found
+
+    async def check(self, settings: Mapping[str, Any], **parameters: Any) -> None:
+        """As `Client.check`, by the worker."""
+        await self._answer(self._worker.check.remote(settings, **parameters))
 
     async def _answer(self, job: Awaitable[Any], seconds: float | None = None) -> Any:
         """What the worker returns or raises; ServerUnavailable if the worker is lost."""

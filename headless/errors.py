@@ -50,7 +50,7 @@ class ServerMisbehaved(IP2PError):
 
 @dataclass(frozen=True)
 class NodeProblem:
-    """One thing that the server's validation found wrong with one input of one node."""
+    """One thing that the server's validation found wrong with a node; the message is a sentence."""
 
     node: str
     kind: str
@@ -63,7 +63,7 @@ class WorkflowRefused(IP2PError):
     exit_code = 5
 
     def __init__(self, message: str, problems: tuple[NodeProblem, ...] = ()) -> None:
-        super().__init__("\n  ".join([message, *(f"{p.node}: {p.message}" for p in problems)]))
+        super().__init__("\n  ".join([message, *(problem.message for problem in problems)]))
         self.problems = problems
 
 

@@ -7,6 +7,7 @@ range nor what there is instead. So values are compared here before a prompt is 
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,23 @@ class NodeInput:
     @property
     def is_socket(self) -> bool:
         return self.type not in VALUES
+
+    @property
+    def takes(self) -> str:
+        """What may be given, in words."""
+        words = {"INT": "a whole number", "FLOAT": "a number", "BOOLEAN": "true or false"}
+        words |= {"STRING": "text", "COMBO": "one of a list"}
+        return words.get(self.type, f"an output of type {self.type}")
+
+    @property
+    def range(self) -> str:
+        """The end of a sentence about a number that is out of range."""
+        least, most = (
+            f"{end:g}" if isinstance(end, float) else str(end) for end in (self.least, self.most)
+        )
+        if self.most is None:
+            return "another number" if self.least is None else f"{least} or more"
+        return f"{most} or less" if self.least is None else f"{least} to {most}"
 
 
 def inputs_of(info: Info, class_type: str) -> dict[str, NodeInput]:
@@ -102,12 +120,15 @@ def check_value(where: str, value: Any, known: NodeInput) -> None:
     """Raise InputError that names the input, the value, and what fits."""
     if known.type == "COMBO" and value not in known.choices:
         raise InputError(f"{where}: the server has no {value!r}{offered(value, known.choices)}")
+    if known.type == "BOOLEAN" and not isinstance(value, bool):
+        raise InputError(f"{where}: got {value!r}; give {known.takes}")
     if known.type in ("INT", "FLOAT"):
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise InputError(f"{where}: got {value!r}, which is not a number")
-        if known.least is not None and known.most is not None:
-            if not known.least <= value <= known.most:
-                raise InputError(f"{where}: got {value}; give {known.least:g} to {known.most:g}")
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or (known.type == "INT" and value != value // 1):
+            raise InputError(f"{where}: got {value!r}, which is not {known.takes}")
+        least = -math.inf if known.least is None else known.least
+        if not least <= value <= (math.inf if known.most is None else known.most):
+            raise InputError(f"{where}: got {value}; give {known.range}")
 
 
 def offered(value: Any, choices: tuple[Any, ...]) -> str:

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ..edits.settings import SETTINGS
 from .errors import InputError, OutputError
-from .manifest import Row
+from .manifest import SWITCHES, Row
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS rows (
@@ -43,6 +44,7 @@ CREATE INDEX IF NOT EXISTS work ON rows (plan, state, n);
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT);
 """
 PAGE = 1000
+ASKED = (*(name for name, setting in SETTINGS.items() if setting.listed), "preset", *SWITCHES)
 
 
 @dataclass
@@ -188,6 +190,25 @@ class Ledger:
             "SELECT * FROM rows WHERE plan = ? AND state = 'pending' ORDER BY n LIMIT 1", self.plan
         ).fetchone()
         return _entry(found) if found else None
+
+    def asked(self) -> Iterator[tuple[int, int, dict[str, Any], dict[str, Any]]]:
+        """What the pending rows ask of a server, each thing once.
+
+        Yields the first such row's number, how many rows they are, and of their parameters those
+        that decide the nodes or are names from a server's lists, with their settings.
+        """
+        named = ", ".join(f"'{name}', json_extract(spec, '$[3].{name}')" for name in ASKED)
+        found = self._execute(
+            "SELECT MIN(number) AS number, COUNT(*) AS many, json_extract(spec, '$[2]') != '' AS"
+            f" masked, json_object({named}) AS parameters, json_extract(spec, '$[4]') AS settings"
+            " FROM rows WHERE plan = ? AND state = 'pending' GROUP BY 3, 4, 5 ORDER BY 1",
+            self.plan,
+        )
+        for row in found:
+            parameters = {k: v for k, v in json.loads(row["parameters"]).items() if v is not None}
+            if row["masked"] and not parameters.get("only"):
+                parameters["mask"] = ""
+            yield row["number"], row["many"], parameters, json.loads(row["settings"])
 
     def update(self, n: int, **values: Any) -> None:
         names = ", ".join(f"{name} = ?" for name in values)

@@ -1,4 +1,4 @@
-"""What goes to a server and comes from it, as values: prompts, files, messages, refusals.
+"""What goes to a server and comes from it, as values: prompts, files, messages.
 
 A server may say anything. What is not as it should be raises ServerMisbehaved, or is passed over
 where nothing depends on it.
@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import NodeProblem, NodesMissing, ServerMisbehaved, WorkflowRefused
+from .errors import ServerMisbehaved
 
 PREVIEW_IMAGE, PREVIEW_WITH_METADATA = 1, 4
 UPLOADS = "ip2p"  # our subfolder of the server's input folder
@@ -104,28 +104,6 @@ def title_of(prompt: Prompt, node: str) -> str:
     meta = described.get("_meta")
     title = meta.get("title") if isinstance(meta, dict) else None
     return str(title or described.get("class_type") or f"node {node}")
-
-
-def refusal(prompt: Prompt, reply: dict[str, Any]) -> WorkflowRefused:
-    """The exception for a refused prompt, from `error` and `node_errors` in either dialect."""
-    problems = []
-    node_errors = reply.get("node_errors")
-    for node, described in node_errors.items() if isinstance(node_errors, dict) else ():
-        listed = described.get("errors") if isinstance(described, dict) else None
-        for problem in listed if isinstance(listed, list) else ():
-            if isinstance(problem, dict):
-                text = f"{problem.get('message', '')}: {problem.get('details', '')}".strip(": ")
-                title = title_of(prompt, str(node))
-                problems.append(NodeProblem(title, str(problem.get("type", "")), short(text, 500)))
-    error = reply.get("error")
-    if not isinstance(error, dict):  # a bare sentence
-        error = {"message": error or "the server refused a part of the workflow"}
-    kind, message = error.get("type"), short(error.get("message"), 500)
-    extra = error.get("extra_info")
-    if kind == "missing_node_type" or (kind == "invalid_prompt" and "does not exist" in message):
-        name = extra.get("class_type") if isinstance(extra, dict) else None
-        return NodesMissing(f"{message} Install the pack that has {name or 'it'} on the server.")
-    return WorkflowRefused(message, tuple(problems))
 
 
 def printable(text: str) -> str:

@@ -19,9 +19,11 @@ from yarl import URL
 from .errors import (
     AccessDenied,
     InputError,
+    IP2PError,
     JobLost,
     ServerMisbehaved,
     ServerUnavailable,
+    WorkflowRefused,
 )
 from .messages import (
     Event,
@@ -31,9 +33,9 @@ from .messages import (
     parse_event,
     parse_file,
     parse_preview,
-    refusal,
     short,
 )
+from .refusals import refusal
 
 MAX_JSON = 64 * 2**20
 MAX_MESSAGE = 64 * 2**20
@@ -115,12 +117,12 @@ class Server:
             "client_id": client_id,
             **({"extra_data": extra} if extra else {}),
         }
-        reply = await self._json("POST", "prompt", json=body, refusal=prompt)
+        reply = await self._json("POST", "prompt", json=body, prompt=prompt)
         if reply.get("prompt_id") != prompt_id:
             other = short(reply.get("prompt_id"))
             raise ServerMisbehaved(f"{self.url} queued our prompt {prompt_id} as {other}")
         if reply.get("node_errors"):
-            raise refusal(prompt, reply)
+            raise await self._refusal(prompt, reply)
 
     async def queued(self, prompt_id: str) -> str | None:
         """ "running", "pending", or None where the queue does not hold the prompt."""
@@ -196,6 +198,16 @@ class Server:
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
             raise ServerUnavailable(f"{url}: {error or type(error).__name__}") from None
 
+    async def _refusal(self, prompt: Prompt, reply: dict[str, Any]) -> WorkflowRefused:
+        """The exception for a refused prompt, with what the server says of the prompt's nodes."""
+        info: dict[str, Any] = {}
+        try:
+            for kind in {str(described.get("class_type")) for described in prompt.values()}:
+                info |= await self.object_info(kind)
+        except IP2PError:  # must not hide the refusal
+            return refusal(prompt, reply)
+        return refusal(prompt, reply, info)
+
     async def _send(self, path: str, body: dict[str, Any]) -> None:
         """POST to a route that answers with nothing."""
         async with self._request("POST", path, json=body) as answer:
@@ -206,12 +218,12 @@ class Server:
         method: str,
         path: str,
         *,
-        refusal: Prompt | None = None,
+        prompt: Prompt | None = None,
         kind: type = dict,
         **request: Any,
     ) -> Any:
         async with self._request(method, path, **request) as answer:
-            await self._check(answer, refusal)
+            await self._check(answer, prompt)
             return self._decode(path, await self._body(answer), kind)
 
     @asynccontextmanager
@@ -243,7 +255,7 @@ class Server:
             return
         where = f"{answer.url.with_query(None)} answers HTTP {answer.status}"
         if answer.status == 400 and prompt is not None:
-            raise refusal(prompt, self._decode("prompt", await self._body(answer)))
+            raise await self._refusal(prompt, self._decode("prompt", await self._body(answer)))
         if answer.status in (401, 403, 407):
             raise AccessDenied(
                 f"{where}; it wants credentials that were not given or are not right"

@@ -16,11 +16,23 @@ import numpy as np
 import psutil
 import pyarrow.parquet
 import pytest
+from instruct_pix2pix.headless.asked import Asked
+from instruct_pix2pix.headless.batch import Batch, Endpoint
 from instruct_pix2pix.headless.keys import key_in
+from instruct_pix2pix.headless.ledger import Ledger
+from instruct_pix2pix.headless.manifest import read_rows
 from instruct_pix2pix.headless.results import plain
 from PIL import Image
 
 from .command import finished, ip2p
+
+TINY = ("--checkpoint", "tiny.safetensors", "--steps", 1)
+
+
+def batch(comfyui, manifest, *arguments):
+    """Run a manifest into the folder `results` beside it."""
+    where = ("-o", manifest.parent / "results", "--server", comfyui.url)
+    return ip2p("batch", manifest, *arguments, *where)
 
 
 @pytest.fixture
@@ -35,8 +47,7 @@ def work(tmp_path, picture):
     ]
     manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
     folder = tmp_path / "results"
-    options = ("--steps", 1, "--checkpoint", "tiny.safetensors")
-    return folder, ["batch", manifest, "-o", folder, *options]
+    return folder, ["batch", manifest, "-o", folder, *TINY]
 
 
 def ledger(folder):
@@ -106,6 +117,77 @@ def test_changed_and_lost_rows_are_done_again(comfyui, work, picture):
     Image.fromarray(255 - np.asarray(Image.open(picture))).save(picture)
     finished(ip2p(*arguments, "--server", comfyui.url))
     assert [row["completions"] for row in ledger(folder)[:5]] == [3, 2, 2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence", "there"),
+    [
+        (("--checkpoint", "nope"), "Model.checkpoint: the server has no 'nope'", TINY[1]),
+        (("--sampler", "nope"), "Sampler.sampler_name: the server has no 'nope'", "among its "),
+        (("--preset", "nope"), "Preset.preset: the server has no 'nope'", "weather"),
+        (("--set", "Sampler.scheduler=nope"), "Sampler.scheduler: the server has no", "karras"),
+        (("--set", "Sampler.steps=2.5"), "Sampler.steps: got 2.5, which is not a whole", "number"),
+        (("--set", "Sampler.nope=7"), "Sampler has no input 'nope'; it has ", "image_cfg"),
+    ],
+)
+def test_what_the_server_does_not_have_is_refused_before_any_row_is_queued(
+    comfyui, tmp_path, picture, given, sentence, there
+):
+    manifest = tmp_path / "edits.csv"
+    manifest.write_text(f"image,seed\n{picture.name},1\n{picture.name},2\n")
+    own = [*TINY, *given] if "--checkpoint" not in given else given
+    code, said = finished(batch(comfyui, manifest, "x", *own))
+    assert code == 3 and f"row 1 and 1 more: {sentence}" in said and there in said, said
+    assert [row["state"] for row in ledger(tmp_path / "results")] == ["pending"] * 2
+
+
+def test_all_that_rows_ask_for_in_vain_is_said_at_once(comfyui, tmp_path, picture):
+    """A name, an input that only some rows' nodes have, and a value; a good row in between."""
+    manifest = tmp_path / "edits.csv"
+    manifest.write_text(
+        "image,instruction,mask,only,checkpoint,scheduler,Mask.channel,Region.threshold\n"
+        f"{picture.name},a,,,nope,,,\n"
+        f"{picture.name},b,{picture.name},,,,red,\n"
+        f"{picture.name},c,,,,nope,,\n"
+        f"{picture.name},d,,yes,,,,9\n"
+        f"{picture.name},e,,yes,nope,,,\n"
+        f"{picture.name},f,,,nope,,,\n"
+    )
+    code, said = finished(batch(comfyui, manifest, *TINY))
+    assert code == 3, said
+    lines = [f"row {line}" for line in said.split("row ")[1:]]
+    assert len(lines) == 4, said
+    for line, sentence in zip(
+        lines,
+        [
+            "row 1 and 1 more: Model.checkpoint: the server has no 'nope'; it has ",
+            "row 3: Sampler.scheduler: the server has no 'nope'; it has ",
+            "row 4: Region.threshold: got 9; give 0 to 1",
+            "row 5: Model.checkpoint: the server has no 'nope'; it has ",
+        ],
+        strict=True,
+    ):
+        assert line.startswith(sentence)
+    assert {row["state"] for row in ledger(tmp_path / "results")} == {"pending"}
+
+
+def test_a_server_that_lacks_what_a_row_asks_for_leaves_all_rows_to_the_others(
+    comfyui, hostile, tmp_path, picture, caplog
+):
+    loader = {"input": {"required": {"checkpoint": [["other.safetensors"]]}}}
+    body = json.dumps({"IP2PLoadCheckpoint": loader}).encode()
+    hostile.state.answers["object_info"] = (200, body)
+    asked = Asked({"checkpoint": "tiny.safetensors", "steps": 1})
+
+    async def use(client):
+        with Ledger(tmp_path / "results" / "ledger.sqlite") as book:
+            book.begin_plan(read_rows(tmp_path, "x", asked))
+            places = [Endpoint(str(url), {}) for url in (client.server.url, comfyui.url)]
+            return await Batch(book, tmp_path / "results", places).run()
+
+    assert hostile(use) == {"done": 1}
+    assert "is not used: row 1: Model.checkpoint: the server has no" in caplog.text
+    assert not hostile.state.prompts
 
 
 def test_two_batches_in_one_folder_are_refused(comfyui, work):

@@ -79,7 +79,7 @@ def test_an_unknown_node_is_named(comfyui):
 def test_a_wrong_value_is_named_by_title(comfyui):
     prompt = colour()
     prompt["1"]["inputs"]["width"] = -1
-    with pytest.raises(WorkflowRefused, match=r"Colour: .*width") as caught:
+    with pytest.raises(WorkflowRefused, match=r"Colour\.width: got -1; give ") as caught:
         with_client(comfyui, lambda client: client.run(prompt))
     assert caught.value.problems[0].kind == "value_smaller_than_min"
 
@@ -90,7 +90,7 @@ def test_a_prompt_that_is_valid_in_part_is_refused_and_not_left_running(comfyui)
     prompt["bad"] = {"class_type": "PreviewImage", "inputs": {}}
 
     async def use(client):
-        with pytest.raises(WorkflowRefused, match="PreviewImage: .*images"):
+        with pytest.raises(WorkflowRefused, match=r"PreviewImage\.images: nothing is given"):
             await client.run(prompt)
         deadline = time.monotonic() + 20
         while (await client.server._json("GET", "prompt"))["exec_info"]["queue_remaining"]:
