@@ -112,6 +112,7 @@ def test_a_folder_is_served_and_a_model_of_the_authors_form_writes_its_triples(t
 
 def test_a_folder_without_a_model_says_so(captions, tmp_path) -> None:
     (tmp_path / "empty").mkdir()
-    code, told = finished(ip2p("pairs", "write", captions, "--llm", tmp_path / "empty"))
+    write = ip2p("pairs", "write", captions, "--llm", tmp_path / "empty", cwd=tmp_path)
+    code, told = finished(write)
     assert code == 4
     assert "empty holds no language model" in told and "did not load" in told

@@ -40,6 +40,9 @@ class Shaky:
     async def checkpoint(self, name=None):
         return Choice(name or "usual.safetensors")
 
+    async def check(self, settings, **parameters):
+        pass
+
     async def revive(self):
         await asyncio.sleep(abs(self.revives))
         if self.revives < 0:
