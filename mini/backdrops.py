@@ -5,14 +5,22 @@ import numpy as np
 from .drawing import Color, Painting, darker, lighter, one, smooth, stream
 
 BACKGROUNDS = ("studio", "beach", "forest", "city", "mountains", "library")
+# The color that is mostly seen behind the head, where it could be one of hair.
+BEHIND: dict[str, Color] = {
+    "beach": (120, 200, 240),
+    "forest": (54, 124, 62),
+    "city": (34, 34, 74),
+    "mountains": (150, 170, 200),
+    "library": (104, 74, 52),
+}
 # The studio's colors at the top and at the bottom of the picture.
 STUDIOS: tuple[tuple[Color, Color], ...] = (
-    ((236, 220, 196), (212, 188, 156)),
-    ((190, 220, 240), (226, 238, 244)),
-    ((196, 228, 212), (226, 240, 230)),
-    ((212, 204, 234), (236, 228, 242)),
-    ((112, 126, 144), (164, 176, 188)),
-    ((240, 206, 204), (248, 230, 222)),
+    ((226, 214, 200), (206, 190, 172)),
+    ((184, 214, 232), (212, 230, 238)),
+    ((180, 214, 202), (210, 230, 222)),
+    ((206, 198, 228), (228, 222, 238)),
+    ((148, 164, 184), (182, 194, 206)),
+    ((232, 200, 192), (242, 220, 210)),
 )
 SPINES: tuple[Color, ...] = (
     (150, 52, 48),
@@ -37,12 +45,12 @@ def paint_backdrop(art: Painting, seed: int, background: str) -> None:
 def studio(art: Painting, rng: np.random.Generator) -> None:
     top, bottom = one(rng, STUDIOS)
     art.fill("background", top, bottom)
-    x, y, radius = rng.uniform(0.1, 0.9), rng.uniform(0.1, 0.5), rng.uniform(0.15, 0.3)
-    art.layer("background", art.shape().ellipse(x, y, radius, radius), lighter(top, 0.22))
+    x, y = rng.uniform(0.3, 0.7), rng.uniform(0.25, 0.45)
+    art.glow("background", x, y, 0.75, 0.75, lighter(top, 0.6), 0.85)
 
 
 def beach(art: Painting, rng: np.random.Generator) -> None:
-    art.fill("background", (70, 176, 240), (204, 238, 250), 0.5)
+    art.fill("background", (96, 190, 238), (214, 240, 248), 0.5)
     side = -1 if rng.random() < 0.5 else 1
     sun = 0.5 - side * rng.uniform(0.3, 0.38)
     art.layer("background", art.shape().ellipse(sun, 0.14, 0.075, 0.075), (255, 232, 110))
@@ -52,7 +60,7 @@ def beach(art: Painting, rng: np.random.Generator) -> None:
     waves = [(x, shore + 0.02 * np.sin(9 * x + 6 * side)) for x in np.linspace(-0.02, 1.02, 20)]
     sand = art.shape().polygon([*waves, (1.02, 1.1), (-0.02, 1.1)])
     art.layer("background", sand, (250, 226, 168), (228, 190, 124), shore, 1.0)
-    art.layer("background", art.shape().line(waves, 0.022), (250, 252, 250))
+    art.layer("background", art.shape().line(waves, 0.028), (250, 252, 250))
     # A palm at the side away from the sun.
     foot, top = 0.5 + side * 0.43, 0.5 + side * rng.uniform(0.33, 0.38)
     trunk = smooth(
@@ -100,10 +108,10 @@ def forest(art: Painting, rng: np.random.Generator) -> None:
 
 
 def city(art: Painting, rng: np.random.Generator) -> None:
-    art.fill("background", (14, 18, 52), (72, 60, 124), 0.8)
+    art.fill("background", (22, 26, 66), (92, 74, 140), 0.8)
     x = rng.choice([0.14, 0.86])
     art.layer("background", art.shape().ellipse(x, 0.12, 0.06, 0.06), (250, 244, 214))
-    for row, wall in ((0, (40, 44, 92)), (1, (22, 24, 54))):
+    for row, wall in ((0, (48, 52, 104)), (1, (28, 30, 66))):
         blocks, lit = art.shape(), art.shape()
         left = -0.02
         while left < 1.0:
@@ -115,7 +123,7 @@ def city(art: Painting, rng: np.random.Generator) -> None:
                 for column in range(columns):
                     if rng.random() < 0.62:
                         middle = left + width * (column + 0.6) / (columns + 0.2)
-                        lit.line([(middle, y - 0.018), (middle, y + 0.018)], 0.028)
+                        lit.line([(middle, y - 0.019), (middle, y + 0.019)], 0.032)
             left += width + 0.012
         art.layer("background", blocks, wall)
         art.layer("background", lit.within(blocks), ((224, 168, 92), (255, 216, 104))[row])
@@ -149,7 +157,7 @@ def library(art: Painting, rng: np.random.Generator) -> None:
         boards.polygon([(-0.1, foot), (1.1, foot), (1.1, foot + 0.03), (-0.1, foot + 0.03)])
         left = rng.uniform(-0.04, 0.0)
         while left < 1.0:
-            width, height = rng.uniform(0.04, 0.06), rng.uniform(0.115, 0.155)
+            width, height = rng.uniform(0.052, 0.078), rng.uniform(0.115, 0.155)
             spine = one(rng, books)
             right = left + width - 0.008
             spine.polygon(

@@ -7,27 +7,28 @@ import numpy as np
 from .drawing import Color, Painting, Point, blend, darker, lighter, smooth, stream
 
 SKINS: dict[str, Color] = {
-    "fair": (253, 228, 210),
-    "light": (236, 182, 138),
-    "tan": (192, 130, 82),
-    "brown": (146, 92, 58),
-    "dark": (96, 60, 44),
+    "fair": (252, 226, 208),
+    "light": (240, 194, 158),
+    "tan": (208, 150, 106),
+    "brown": (156, 104, 74),
+    "dark": (108, 70, 54),
 }
 LIPS: dict[str, Color | None] = {
     "natural": None,
-    "red": (214, 16, 36),
-    "pink": (255, 72, 178),
-    "purple": (132, 30, 172),
+    "red": (206, 24, 44),
+    "pink": (246, 84, 168),
+    "purple": (128, 40, 160),
 }
 EYE_SHADOWS: dict[str, Color | None] = {
     "none": None,
-    "blue": (36, 110, 240),
-    "green": (24, 168, 88),
-    "purple": (158, 48, 206),
+    "blue": (44, 112, 226),
+    "green": (30, 156, 96),
+    "purple": (146, 56, 190),
 }
-EYE_COLORS: tuple[Color, ...] = ((88, 56, 36), (52, 104, 160), (62, 124, 78))
-INK: Color = (40, 30, 34)
-BEARD: Color = (34, 22, 20)
+EYE_COLORS: tuple[Color, ...] = ((104, 66, 40), (58, 112, 172), (72, 132, 92))
+INK: Color = (44, 32, 36)
+BEARD: Color = (40, 27, 26)
+EYE_WHITE: Color = (252, 250, 246)
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Pose:
 
 def pose(seed: int) -> Pose:
     rng = stream(seed, "pose")
-    y, rx, ry = rng.uniform(0.41, 0.43), rng.uniform(0.17, 0.195), rng.uniform(0.21, 0.235)
+    y, rx, ry = rng.uniform(0.41, 0.43), rng.uniform(0.178, 0.198), rng.uniform(0.212, 0.232)
     return Pose(
         x=rng.uniform(0.475, 0.525),
         y=y,
@@ -55,7 +56,7 @@ def pose(seed: int) -> Pose:
         ry=ry,
         chin=rng.uniform(0.58, 0.76),
         gap=rx * rng.uniform(0.46, 0.5),
-        shoulder=rng.uniform(0.35, 0.4),
+        shoulder=rng.uniform(0.345, 0.385),
         neck=rng.uniform(0.07, 0.08),
         collar=y + ry + rng.uniform(0.04, 0.055),
     )
@@ -71,7 +72,7 @@ def paint_neck(art: Painting, skin: Color, at: Pose) -> None:
             (at.x - at.neck, foot),
         ]
     )
-    art.layer("skin", neck, darker(skin, 0.26), darker(skin, 0.12), at.collar - 0.06, at.collar)
+    art.layer("skin", neck, darker(skin, 0.3), darker(skin, 0.1), at.collar - 0.07, at.collar)
 
 
 def face_outline(at: Pose) -> list[Point]:
@@ -88,27 +89,41 @@ def face_outline(at: Pose) -> list[Point]:
 
 
 def paint_head(art: Painting, seed: int, skin: Color, at: Pose) -> None:
-    """The skin of the head and what make-up and beard lie on: ears, cheeks, nose."""
+    """The skin of the head and what make-up and beard lie on: ears, cheeks, nose.
+
+    The light comes from the upper left.
+    """
     ears = art.shape()
     for side in (-1, 1):
-        ears.ellipse(at.x + side * at.rx * 1.03, at.y + 0.025, 0.027, 0.042)
-    art.layer("skin", ears, darker(skin, 0.12))
+        ears.ellipse(at.x + side * at.rx * 1.02, at.y + 0.03, 0.03, 0.046)
+    art.layer("skin", ears, blend(darker(skin, 0.1), (214, 96, 84), 0.12))
     jewels = stream(seed, "earrings")
     if jewels.random() < 0.35:
         rings = art.shape()
         for side in (-1, 1):
-            rings.ellipse(at.x + side * (at.rx * 1.05 + 0.004), at.y + 0.078, 0.015, 0.017)
-        art.layer("face", rings, ((248, 206, 84), (236, 240, 246))[jewels.integers(2)])
+            rings.ellipse(at.x + side * (at.rx * 1.05 + 0.004), at.y + 0.086, 0.02, 0.02)
+        art.layer("face", rings, ((246, 202, 88), (238, 242, 248))[jewels.integers(2)])
     face = art.shape().polygon(face_outline(at))
-    art.layer("skin face", face, lighter(skin, 0.14), darker(skin, 0.08), at.y, at.y + at.ry)
+    art.layer("skin face", face, lighter(skin, 0.1), darker(skin, 0.03), at.y, at.y + at.ry)
+    shade = blend(darker(skin, 0.3), (150, 52, 40), 0.18)
+    lit = art.shape().ellipse(at.x - at.rx * 0.34, at.y - at.ry * 0.16, at.rx * 1.22, at.ry * 1.16)
+    shadow = art.shape().polygon(face_outline(at)).cut(lit).soften(0.035)
+    art.layer("skin face", shadow.within(face).opacity(0.7), shade)
+    glow = lighter(skin, 0.5)
+    art.glow("skin face", at.x - at.rx * 0.3, at.y - at.ry * 0.4, 0.13, 0.11, glow, 0.5, face)
 
-    blush = stream(seed, "blush").uniform(0.15, 0.6)
-    cheeks = art.shape()
+    blush = stream(seed, "blush").uniform(0.2, 0.55)
     for side in (-1, 1):
-        cheeks.ellipse(at.x + side * at.rx * 0.62, at.y + at.ry * 0.42, 0.038, 0.028)
-    art.layer("skin face", cheeks.opacity(blush), blend(skin, (232, 84, 92), 0.6))
-    nose = [(at.x - 0.006, at.y + 0.035), (at.x + 0.016, at.y + 0.08), (at.x - 0.012, at.y + 0.086)]
-    art.layer("skin face", art.shape().line(nose, 0.011), darker(skin, 0.25))
+        x, y = at.x + side * at.rx * 0.62, at.y + at.ry * 0.44
+        art.glow("skin face", x, y, 0.075, 0.055, blend(skin, (230, 84, 84), 0.7), blush, face)
+    foot = at.y + 0.098
+    under = art.shape().ellipse(at.x + 0.004, foot, 0.034, 0.02).soften(0.01)
+    art.layer("skin face", under.opacity(0.8), shade)
+    side_of_nose = [(at.x + 0.014, at.y + 0.02), (at.x + 0.022, foot - 0.02)]
+    ridge = art.shape().stroke(side_of_nose, 0.014).soften(0.01)
+    art.layer("skin face", ridge.opacity(0.6), shade)
+    tip = art.shape().ellipse(at.x, foot - 0.014, 0.03, 0.022).soften(0.008)
+    art.layer("skin face", tip, lighter(skin, 0.12))
 
 
 def paint_beard(art: Painting, beard: str, at: Pose) -> None:
@@ -119,14 +134,14 @@ def paint_beard(art: Painting, beard: str, at: Pose) -> None:
     whiskers = art.shape().polygon(
         smooth(
             [
-                (at.x, lip - 0.03),
-                (at.x + 0.06, lip - 0.016),
+                (at.x, lip - 0.034),
+                (at.x + 0.065, lip - 0.022),
                 (at.x + 0.125, lip + 0.052),
                 (at.x + 0.06, lip + 0.034),
                 (at.x, lip + 0.014),
                 (at.x - 0.06, lip + 0.034),
                 (at.x - 0.125, lip + 0.052),
-                (at.x - 0.06, lip - 0.016),
+                (at.x - 0.065, lip - 0.022),
             ],
             2,
         )
@@ -150,69 +165,97 @@ def paint_beard(art: Painting, beard: str, at: Pose) -> None:
             2,
         )
         whiskers.polygon(half)
-    art.layer("beard", whiskers, lighter(BEARD, 0.05), BEARD, lip, at.y + at.ry * 1.2)
+    art.layer("beard", whiskers, lighter(BEARD, 0.06), BEARD, lip, at.y + at.ry * 1.2)
 
 
 def paint_eyes(art: Painting, seed: int, skin: Color, eye_shadow: str, at: Pose) -> None:
     look = stream(seed, "look")
     eye_color = EYE_COLORS[look.integers(len(EYE_COLORS))]
-    height = look.uniform(0.03, 0.035)
-    lift, tilt = look.uniform(0.082, 0.09), look.uniform(-0.008, 0.01)
-    y = at.y + 0.022
+    height = look.uniform(0.034, 0.039)
+    lift, tilt = look.uniform(0.086, 0.094), look.uniform(-0.008, 0.01)
+    y = at.y + 0.02
     lids, whites, irises, pupils = (art.shape() for _ in range(4))
     brows, lashes, sparks = art.shape(), art.shape(), art.shape()
     for side in (-1, 1):
         x = at.x + side * at.gap
-        lids.ellipse(x + side * 0.005, y - 0.014, 0.058, 0.052)
-        whites.ellipse(x, y, 0.041, height)
-        irises.ellipse(x, y, 0.024, 0.028)
-        pupils.ellipse(x, y, 0.012, 0.014)
-        sparks.ellipse(x + 0.008, y - 0.01, 0.006, 0.006)
-        arc = np.linspace(-1, 1, 7)
-        lashes.line([(x + 0.043 * u, y - height * (1 - u * u) ** 0.5) for u in arc], 0.011)
+        lids.ellipse(x + side * 0.004, y - 0.018, 0.062, 0.056)
+        whites.ellipse(x, y, 0.046, height)
+        irises.ellipse(x, y + 0.002, 0.031, 0.033)
+        pupils.ellipse(x, y + 0.002, 0.016, 0.017)
+        sparks.ellipse(x - 0.012, y - 0.012, 0.01, 0.01)
+        arc = np.linspace(-1, 1, 25)
+        lashes.stroke([(x + 0.047 * u, y - height * (1 - u * u) ** 0.5) for u in arc], 0.014)
         brow = [
-            (x - side * 0.042, y - lift + tilt),
-            (x, y - lift - 0.01),
+            (x - side * 0.04, y - lift + tilt),
+            (x, y - lift - 0.012),
             (x + side * 0.046, y - lift + 0.006),
         ]
-        brows.line(brow, 0.015)
+        brows.stroke(smooth_path(brow), 0.022)
     shadow = EYE_SHADOWS[eye_shadow]
     if shadow:
         below = art.shape().polygon([(0, y + 0.008), (1, y + 0.008), (1, 1), (0, 1)])
         art.layer("makeup", lids.cut(below), shadow)
-    art.layer("face", whites, (250, 248, 246))
-    art.layer("face", irises.within(whites), eye_color)
+    art.layer("face", whites, (226, 222, 222), EYE_WHITE, y - height, y)
+    art.layer(
+        "face",
+        irises.within(whites),
+        darker(eye_color, 0.3),
+        lighter(eye_color, 0.18),
+        y - 0.03,
+        y + 0.03,
+    )
     art.layer("face", pupils, INK)
     art.layer("face", sparks, (255, 255, 255))
     art.layer("face", lashes, INK)
-    art.layer("skin face", brows, blend(INK, skin, 0.15))
+    art.layer("skin face", brows, blend(INK, skin, 0.18))
+
+
+def smooth_path(points: list[Point]) -> list[Point]:
+    """A bend through three points: a parabola."""
+    (x0, y0), (x1, y1), (x2, y2) = points
+    cx, cy = 2 * x1 - (x0 + x2) / 2, 2 * y1 - (y0 + y2) / 2
+    return [
+        (
+            float((1 - t) ** 2 * x0 + 2 * t * (1 - t) * cx + t * t * x2),
+            float((1 - t) ** 2 * y0 + 2 * t * (1 - t) * cy + t * t * y2),
+        )
+        for t in np.linspace(0, 1, 21)
+    ]
 
 
 def paint_mouth(art: Painting, seed: int, skin: Color, lips: str, at: Pose) -> None:
     rng = stream(seed, "mouth")
-    y, half = at.y + at.ry * 0.64, rng.uniform(0.08, 0.09)
-    smile, is_open = rng.uniform(0.0, 0.014), rng.random() < 0.45
-    top, low = 0.028, 0.046 + 0.012 * is_open
-    across = np.linspace(-1, 1, 17)
+    y, half = at.y + at.ry * 0.64, rng.uniform(0.074, 0.084)
+    smile, is_open = rng.uniform(0.004, 0.018), rng.random() < 0.45
+    top, low = 0.029, 0.044 + 0.014 * is_open
+    across = np.linspace(-1, 1, 25)
     # The corners rise with the smile; the upper lip dips in its middle.
     corner = smile * (across**2 - 0.5)
-    bow = top * (1 - across**2) * (1 - 0.4 * np.exp(-((across / 0.18) ** 2)))
+    bow = top * (1 - across**2) * (1 - 0.4 * np.exp(-((across / 0.22) ** 2)))
     upper = np.stack([at.x + half * across, y - corner - bow], 1)
     lower = np.stack([at.x + half * across, y - corner + low * (1 - across**2)], 1)
     outline = [(float(u), float(v)) for u, v in [*upper, *lower[::-1]]]
     color = LIPS[lips]
     # Bare lips take after the skin.
-    names, color = ("makeup", color) if color else ("makeup skin", blend(skin, (166, 72, 66), 0.45))
-    art.layer(names, art.shape().polygon(outline), color, darker(color, 0.12), y - top, y + low)
-    inner = [(at.x + half * 0.86 * u, y - smile * (u * u - 0.5) + 0.002) for u in across]
+    names, color = ("makeup", color) if color else ("makeup skin", blend(skin, (178, 70, 74), 0.5))
+    art.layer(
+        names, art.shape().polygon(outline), darker(color, 0.1), color, y - top, y + 0.4 * low
+    )
+    line = y - corner
     if is_open:
-        teeth = [
-            (at.x + half * 0.74 * u, y - smile * (u * u - 0.5) + 0.02 * (1 - u * u)) for u in across
-        ]
-        art.layer("face", art.shape().polygon([*inner, *teeth[::-1]]), (252, 250, 248))
+        inner = np.stack([at.x + half * 0.78 * across, y - smile * (across**2 - 0.5)], 1)
+        edge = np.stack([inner[:, 0], inner[:, 1] + 0.027 * (1 - across**2)], 1)
+        teeth = [(float(u), float(v)) for u, v in [*inner, *edge[::-1]]]
+        art.layer("face", art.shape().polygon(teeth), (252, 250, 248))
     else:
-        seam = art.shape().line(inner, 0.007)
-        art.layer(names, seam, darker(color, 0.45))
+        seam = zip((at.x + half * 0.9 * across).tolist(), (line + 0.002).tolist(), strict=True)
+        art.layer(names, art.shape().stroke(seam, 0.011), darker(color, 0.45))
+        shine = (
+            art.shape()
+            .ellipse(at.x - 0.012, y + 0.5 * low + 0.5 * smile, 0.024, 0.009)
+            .soften(0.006)
+        )
+        art.layer(names, shine.opacity(0.45), lighter(color, 0.6))
 
 
 # One lens around its middle, in halves of its size.
@@ -231,20 +274,22 @@ LENS: tuple[Point, ...] = (
 def paint_eyewear(art: Painting, eyewear: str, at: Pose) -> None:
     if eyewear == "none":
         return
-    y, rx, ry = at.y + 0.024, 0.08, 0.066
-    gap = max(at.gap, rx + 0.008)
+    y, rx, ry = at.y + 0.024, 0.084, 0.072
+    gap = max(at.gap, rx + 0.012)
     frame, holes, shine = (art.shape() for _ in range(3))
     for side in (-1, 1):
         x = at.x + side * gap
-        hinge, ear = (x + side * rx * 0.9, y - 0.014), (at.x + side * at.rx * 1.06, y - 0.02)
-        frame.polygon(smooth([(x + u * rx, y + v * ry) for u, v in LENS])).line([hinge, ear], 0.017)
-        holes.polygon(smooth([(x + u * rx * 0.78, y + v * ry * 0.75) for u, v in LENS]))
-        shine.line([(x - 0.036, y + 0.014), (x + 0.004, y - 0.034)], 0.014)
-    frame.line([(at.x - gap + rx * 0.9, y - 0.018), (at.x + gap - rx * 0.9, y - 0.018)], 0.02)
+        hinge, ear = (x + side * rx * 0.9, y - 0.016), (at.x + side * at.rx * 1.05, y - 0.02)
+        frame.polygon(smooth([(x + u * rx, y + v * ry) for u, v in LENS])).stroke(
+            [hinge, ear], 0.022
+        )
+        holes.polygon(smooth([(x + u * rx * 0.74, y + v * ry * 0.7) for u, v in LENS]))
+        shine.stroke([(x - 0.034, y + 0.012), (x - 0.004, y - 0.026)], 0.018)
+    frame.stroke([(at.x - gap + rx * 0.9, y - 0.02), (at.x + gap - rx * 0.9, y - 0.02)], 0.024)
     if eyewear == "sunglasses":
-        art.layer("eyewear", frame, (12, 12, 18), (56, 58, 76), y - ry, y + ry)
-        art.layer("eyewear", shine.opacity(0.6), (220, 230, 244))
+        art.layer("eyewear", frame, (20, 20, 28), (66, 68, 88), y - ry, y + ry)
+        art.layer("eyewear", shine.soften(0.004).opacity(0.55), (214, 226, 244))
     else:
-        art.layer("eyewear", frame.cut(holes), (24, 20, 28))
-        art.layer("eyewear", holes.opacity(0.16), (226, 242, 255))
-        art.layer("eyewear", shine.within(holes).opacity(0.6), (255, 255, 255))
+        art.layer("eyewear", frame.cut(holes), (38, 30, 36))
+        art.layer("eyewear", holes.opacity(0.14), (226, 242, 255))
+        art.layer("eyewear", shine.soften(0.004).within(holes).opacity(0.5), (255, 255, 255))

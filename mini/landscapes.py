@@ -11,27 +11,27 @@ from .skies import landmark_x, paint_air, paint_sky, seen, sky_colors
 
 # The meadows of each season, and the crowns of its trees.
 MEADOWS: dict[str, tuple[Color, ...]] = {
-    "summer": ((92, 160, 62), (112, 166, 58), (74, 150, 78)),
-    "spring": ((156, 212, 84), (170, 218, 92), (142, 208, 98)),
-    "autumn": ((208, 156, 66), (198, 142, 60), (214, 168, 84)),
-    "winter": ((150, 164, 150), (156, 166, 140), (146, 162, 158)),
+    "summer": ((106, 168, 82), (124, 176, 78), (88, 158, 92)),
+    "spring": ((158, 212, 104), (172, 218, 112), (146, 206, 112)),
+    "autumn": ((212, 164, 82), (204, 150, 76), (218, 174, 100)),
+    "winter": ((158, 172, 164), (164, 174, 156), (154, 170, 170)),
 }
 CROWNS: dict[str, tuple[Color, ...]] = {
-    "summer": ((46, 122, 58), (66, 136, 52), (36, 112, 66)),
-    "spring": ((252, 170, 206), (255, 228, 238), (246, 142, 186)),
-    "autumn": ((228, 96, 28), (200, 48, 36), (240, 156, 32)),
+    "summer": ((58, 130, 74), (80, 144, 68), (46, 120, 84)),
+    "spring": ((250, 172, 204), (252, 214, 230), (244, 148, 188)),
+    "autumn": ((226, 108, 44), (202, 64, 48), (238, 164, 54)),
     "winter": ((128, 116, 116), (120, 112, 116), (134, 122, 118)),
 }
 CONIFERS: dict[str, Color] = {
-    "summer": (30, 98, 62),
-    "spring": (62, 150, 76),
-    "autumn": (222, 148, 36),
-    "winter": (48, 100, 84),
+    "summer": (44, 106, 80),
+    "spring": (76, 156, 92),
+    "autumn": (218, 148, 54),
+    "winter": (60, 108, 98),
 }
-BLOSSOMS: tuple[Color, ...] = ((255, 255, 255), (248, 84, 150), (255, 214, 40))
-LEAVES: tuple[Color, ...] = ((196, 52, 28), (240, 132, 28), (150, 74, 30))
-WALLS: tuple[Color, ...] = ((246, 228, 196), (248, 240, 230), (238, 200, 160), (206, 222, 230))
-ROOFS: tuple[Color, ...] = ((192, 66, 50), (150, 62, 62), (84, 92, 128), (142, 88, 54))
+BLOSSOMS: tuple[Color, ...] = ((255, 255, 255), (246, 96, 154), (255, 216, 66))
+LEAVES: tuple[Color, ...] = ((196, 66, 42), (238, 140, 46), (156, 86, 44))
+WALLS: tuple[Color, ...] = ((248, 234, 208), (250, 244, 236), (242, 210, 176), (212, 226, 234))
+ROOFS: tuple[Color, ...] = ((196, 80, 64), (162, 72, 76), (92, 102, 140), (150, 98, 68))
 REGIONS = ("sky", "ground", "thing")
 REGION_OF = {"thing": "thing", "landmark": "ground"}
 
@@ -87,8 +87,8 @@ def paint_peaks(art: Painting, scene: Landscape) -> None:
     for peak in range(3):
         x, y = (peak + 0.2 + 0.6 * rng.random()) / 3, rng.uniform(0.34, 0.42)
         ridges.polygon([(x - 0.26, 0.66), (x, y), (x + 0.26, 0.66)])
-        edge = [(x + 0.05, y + 0.062), (x + 0.02, y + 0.045), (x - 0.01, y + 0.068)]
-        caps.polygon([(x, y), *edge, (x - 0.045, y + 0.055)])
+        edge = [(x + 0.075, y + 0.075), (x + 0.03, y + 0.058), (x - 0.015, y + 0.085)]
+        caps.polygon([(x, y), *edge, (x - 0.07, y + 0.07)])
     art.layer("ground", ridges, rock, lighter(rock, 0.2), 0.36, 0.56)
     art.layer("ground", caps, cap)
 
@@ -109,15 +109,12 @@ def paint_hill(art: Painting, scene: Landscape, hill: int) -> None:
     color = seen(scene, blend(meadow, (110, 150, 190), 0.4 * depth), depth, 0.92)
     outline = [(-0.02, 1.1), *zip(xs.tolist(), ridge.tolist(), strict=True), (1.02, 1.1)]
     white = scene.season == "winter" or scene.weather == "snowy"
-    shade = blend(color, seen(scene, (60, 96, 150) if white else (24, 52, 40)), 0.22)
-    art.layer(
-        "ground",
-        art.shape().polygon(outline),
-        lighter(color, 0.06),
-        shade,
-        level - height,
-        level + 0.3,
-    )
+    shade = blend(color, seen(scene, (70, 104, 156) if white else (30, 70, 62)), 0.3)
+    land = art.shape().polygon(outline)
+    art.layer("ground", land, lighter(color, 0.1), shade, level - height, level + 0.3)
+    # Light along the ridge.
+    rim = art.shape().stroke(list(zip(xs.tolist(), ridge.tolist(), strict=True)), 0.03)
+    art.layer("ground", rim.soften(0.02).within(land).opacity(0.55), lighter(color, 0.28))
 
 
 def paint_meadow(art: Painting, scene: Landscape) -> None:
@@ -125,7 +122,7 @@ def paint_meadow(art: Painting, scene: Landscape) -> None:
     if scene.season not in ("spring", "autumn"):
         return
     rng = stream(scene.seed, "meadow")
-    spots = rng.uniform([0, 0.82, 0.013], [1, 0.99, 0.02], (24, 3))
+    spots = rng.uniform([0, 0.83, 0.017], [1, 0.98, 0.024], (18, 3))
     for index, color in enumerate(BLOSSOMS if scene.season == "spring" else LEAVES):
         dots = art.shape()
         for x, y, radius in spots[index::3]:
@@ -141,20 +138,25 @@ def paint_house(art: Painting, scene: Landscape) -> None:
     roof, brick = seen(scene, tiles, 0.1, 0.9), seen(scene, darker(tiles, 0.3), 0.1, 0.1)
     foot, eaves, half = 0.7, 0.545, 0.125
     side = 1 if rng.random() < 0.5 else -1
+    art.layer(
+        "ground",
+        art.shape().ellipse(x + 0.02, foot, 0.17, 0.022).soften(0.012).opacity(0.35),
+        seen(scene, (30, 50, 50), 0.1),
+    )
     stack = [(x + side * 0.07, eaves), (x + side * 0.07, eaves - 0.15)]
     art.layer("ground", art.shape().line(stack, 0.042), brick)
     body = art.shape().line([(x, eaves - 0.02), (x, foot)], 2 * half)
     art.layer("ground", body, wall, darker(wall, 0.2), eaves, foot)
     gable = [(x - half - 0.045, eaves), (x, eaves - 0.15), (x + half + 0.045, eaves)]
     art.layer("ground", art.shape().polygon(gable), roof, darker(roof, 0.14), eaves - 0.14, eaves)
-    door = art.shape().line([(x + side * 0.06, foot - 0.09), (x + side * 0.06, foot)], 0.056)
+    door = art.shape().line([(x + side * 0.072, foot - 0.1), (x + side * 0.072, foot)], 0.058)
     art.layer("ground", door, seen(scene, darker(tiles, 0.35), 0.1))
     frames, panes = art.shape(), art.shape()
-    for pane in (x - side * 0.06, x - side * 0.005):
-        frames.line([(pane, eaves + 0.035), (pane, eaves + 0.1)], 0.05)
-        panes.line([(pane, eaves + 0.043), (pane, eaves + 0.092)], 0.034)
+    for pane in (x - side * 0.078, x - side * 0.008):
+        frames.line([(pane, eaves + 0.03), (pane, eaves + 0.1)], 0.058)
+        panes.line([(pane, eaves + 0.041), (pane, eaves + 0.089)], 0.038)
     glass = (255, 216, 96) if scene.time == "night" else seen(scene, (110, 168, 214), 0.1)
-    art.layer("ground", frames, darker(wall, 0.35))
+    art.layer("ground", frames, lighter(wall, 0.45))
     art.layer("ground", panes, glass)
 
 
@@ -170,17 +172,17 @@ def paint_lake(art: Painting, scene: Landscape) -> None:
     art.layer("ground", lake, blend(water, sky[2], 0.45), water, 0.63, 0.74)
     rng = stream(scene.seed, "lake")
     glints = art.shape()
-    for y in (0.655, 0.68, 0.705):
-        start, length = x + rng.uniform(-0.22, 0.08), rng.uniform(0.08, 0.16)
-        glints.line([(start, y), (start + length, y)], 0.009)
-    art.layer("ground", glints, lighter(water, 0.5))
+    for y in (0.668, 0.712):
+        start, length = x + rng.uniform(-0.22, 0.08), rng.uniform(0.1, 0.16)
+        glints.stroke([(start, y), (start + length, y)], 0.014)
+    art.layer("ground", glints.soften(0.004).opacity(0.8), lighter(water, 0.5))
     if not frozen:
         mast = x + rng.uniform(-0.15, 0.15)
-        sail = art.shape().polygon([(mast, 0.56), (mast + 0.055, 0.648), (mast, 0.648)])
-        sail.polygon([(mast - 0.008, 0.58), (mast - 0.008, 0.648), (mast - 0.045, 0.648)])
+        sail = art.shape().polygon([(mast, 0.53), (mast + 0.07, 0.648), (mast, 0.648)])
+        sail.polygon([(mast - 0.012, 0.56), (mast - 0.012, 0.648), (mast - 0.06, 0.648)])
         art.layer("ground", sail, seen(scene, (255, 252, 244)))
-        hull = [(mast - 0.055, 0.656), (mast + 0.06, 0.656), (mast + 0.04, 0.682)]
-        hull += [(mast - 0.04, 0.682)]
+        hull = [(mast - 0.07, 0.655), (mast + 0.076, 0.655), (mast + 0.05, 0.69)]
+        hull += [(mast - 0.05, 0.69)]
         art.layer("ground", art.shape().polygon(hull), seen(scene, (176, 56, 48)))
 
 
@@ -204,7 +206,7 @@ def paint_road(art: Painting, scene: Landscape) -> None:
     dashes = art.shape()
     for low, high in ((3, 4), (5, 6), (7, 8)):
         ends = [(float(middle[i]), float(ys[i])) for i in (low, high)]
-        dashes.line(ends, 0.008 + 0.014 * float(heights[high]))
+        dashes.stroke(ends, 0.01 + 0.016 * float(heights[high]))
     art.layer("ground", dashes, seen(scene, (255, 244, 206)))
 
 
@@ -254,35 +256,38 @@ def paint_leafy_tree(
     trunk = seen(scene, (112, 76, 50), depth)
     art.layer("ground", art.shape().line([(x, y - tall * 0.45), (x, y)], tall * 0.12), trunk)
     color = seen(scene, leaves, depth, 0.5)
-    crown, lit = art.shape(), art.shape()
+    crown = art.shape()
     parts = ((-0.2, 0.52, 0.2), (0.2, 0.54, 0.2), (0, 0.56, 0.26), (-0.1, 0.76, 0.21))
     for dx, lift, radius in (*parts, (0.12, 0.74, 0.2)):
         crown.ellipse(x + dx * tall, y - lift * tall, radius * tall, radius * tall)
-    for dx, lift, radius in ((-0.16, 0.8, 0.1), (-0.24, 0.58, 0.08), (0.12, 0.66, 0.1)):
-        lit.ellipse(x + dx * tall, y - lift * tall, radius * tall, radius * tall * 0.8)
-    art.layer("ground", crown, lighter(color, 0.08), darker(color, 0.22), y - tall, y - tall * 0.3)
+    art.layer("ground", crown, color, darker(color, 0.3), y - tall, y - tall * 0.3)
+    # Snow lies on top; else the light falls on every ball of leaves.
     white = scene.weather == "snowy"
-    bright = seen(scene, (252, 253, 255), depth) if white else lighter(color, 0.25)
-    art.layer("ground", lit, bright)
+    bright = seen(scene, (252, 253, 255), depth) if white else lighter(color, 0.38)
+    for dx, lift, radius in (*parts, (0.12, 0.74, 0.2)):
+        spot = x + (dx - 0.06) * tall, y - (lift + 0.07) * tall
+        art.glow(
+            "ground", *spot, radius * tall, radius * tall, bright, 1.0 if white else 0.8, crown
+        )
 
 
 def paint_bare_tree(
     art: Painting, scene: Landscape, x: float, y: float, tall: float, depth: float
 ) -> None:
     bark = seen(scene, (96, 72, 64), depth)
-    frost = art.shape().ellipse(x, y - tall * 0.66, tall * 0.34, tall * 0.34).opacity(0.4)
-    art.layer("ground", frost, seen(scene, (236, 242, 252), depth))
+    frost = art.shape().ellipse(x, y - tall * 0.68, tall * 0.38, tall * 0.36).soften(0.05 * tall)
+    art.layer("ground", frost.opacity(0.6), seen(scene, (222, 230, 246), depth))
     branches, snow = art.shape(), art.shape()
-    branches.line([(x, y), (x, y - tall * 0.95)], tall * 0.09)
+    branches.stroke([(x, y), (x, y - tall * 0.95)], tall * 0.1)
     for side, low, out, high in (
-        (-1, 0.35, 0.3, 0.66),
-        (1, 0.42, 0.32, 0.74),
-        (-1, 0.58, 0.24, 0.88),
-        (1, 0.66, 0.18, 0.94),
+        (-1, 0.35, 0.3, 0.68),
+        (1, 0.45, 0.3, 0.78),
+        (-1, 0.62, 0.2, 0.94),
     ):
         tip = (x + side * out * tall, y - high * tall)
-        branches.line([(x, y - low * tall), tip], tall * 0.06)
-        snow.ellipse(tip[0], tip[1] - 0.01 * tall, tall * 0.085, tall * 0.05)
+        branches.stroke([(x, y - low * tall), tip], tall * 0.075)
+        snow.ellipse(tip[0], tip[1] - 0.01 * tall, tall * 0.13, tall * 0.08)
+    snow.ellipse(x + 0.02 * tall, y - 0.96 * tall, tall * 0.12, tall * 0.075)
     art.layer("ground", branches, bark)
     art.layer(
         "ground", snow.ellipse(x, y, tall * 0.16, tall * 0.04), seen(scene, (252, 253, 255), depth)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from .drawing import Color, Painting, Point, Shape, lighter, one, stream
 
@@ -54,12 +54,12 @@ GLASS_SHADE: Color = (44, 104, 168)
 
 # The walls' colors at the top and at the horizon.
 BACKDROPS: tuple[tuple[Color, Color], ...] = (
-    ((228, 206, 176), (246, 232, 210)),
-    ((150, 194, 226), (214, 234, 244)),
-    ((160, 208, 190), (218, 238, 226)),
-    ((186, 176, 222), (228, 220, 242)),
-    ((230, 176, 176), (250, 222, 214)),
-    ((92, 110, 136), (154, 170, 188)),
+    ((222, 204, 180), (244, 232, 214)),
+    ((158, 198, 226), (216, 234, 244)),
+    ((166, 208, 194), (220, 238, 228)),
+    ((190, 182, 222), (228, 222, 240)),
+    ((228, 182, 178), (248, 224, 216)),
+    ((112, 130, 156), (168, 182, 198)),
 )
 WHITE: Color = (248, 247, 244)
 INK: Color = (36, 32, 40)
@@ -145,7 +145,7 @@ def paint_figure(art: Painting, figure: Figure, material: str) -> None:
     names = "object"
     if material == "plain":
         albedo = np.asarray(figure.colors.crop(box), np.float32)
-        colors = albedo * (0.5 + 0.83 * light)[..., None]
+        colors = albedo * (0.55 + 0.75 * light)[..., None]
         colors = mix(colors, (255, 255, 255), 0.5 * shine)
     elif material == "glass":
         names = "object background"
@@ -159,13 +159,13 @@ def paint_figure(art: Painting, figure: Figure, material: str) -> None:
         rng = stream(0, material)
         if material == "wood":
             x, y = rng.uniform(0.3, 0.7), rng.uniform(0.3, 0.7)
-            wave = 0.012 * np.sin(9 * ys + rng.uniform(0, 6)) + 0.01 * np.sin(23 * ys + 8 * xs)
-            rings = np.hypot(xs - x + wave, 0.2 * (ys - y)) * rng.uniform(19, 22)
-            tone = tone - 0.3 * np.clip(1.6 - np.abs((rings % 1) - 0.5) * 8, 0, 1)
+            wave = 0.012 * np.sin(9 * ys + rng.uniform(0, 6)) + 0.01 * np.sin(19 * ys + 8 * xs)
+            rings = np.hypot(xs - x + wave, 0.2 * (ys - y)) * 16
+            tone = tone + 0.1 - 0.15 * (1 + np.cos(2 * np.pi * rings))
         elif material == "marble":
             tone = tone + 0.05 * np.sin(11 * xs + 14 * ys + 2 * np.sin(9 * xs))
         else:
-            tone = tone + 0.13 * np.sin(20 * xs + 14 * ys + rng.uniform(0, 6)) + 0.4 * shine
+            tone = tone + 0.1 * np.sin(20 * xs + 14 * ys + rng.uniform(0, 6)) + 0.4 * shine
         stops, ramp = zip(*RAMPS[material], strict=True)
         table = np.stack(
             [np.interp(np.linspace(0, 1, 256), stops, band) for band in zip(*ramp, strict=True)], 1
@@ -192,19 +192,32 @@ def lighting(figure: Figure, box: tuple[int, int, int, int]) -> tuple[np.ndarray
     """Lambert's cosine (0.6 on flat parts) and the highlights (0 to 1), each [h, w] of the box."""
     side = figure.outline.side
     height = np.zeros((box[3] - box[1], box[2] - box[0]), np.float32)
-    for radius, amount in ((0.007, 0.012), (0.018, 0.02), (0.05, 0.08)):
-        blur = ImageFilter.BoxBlur(radius * side)
+    for radius, amount in ((0.008, 0.012), (0.02, 0.02), (0.05, 0.08)):
+        reach = round(radius * side)
         # A margin, so that what lies outside the box is seen as lower.
-        edge = round(2 * radius * side) + 1
-        wide = (box[0] - edge, box[1] - edge, box[2] + edge, box[3] + edge)
-        blurred = figure.relief.crop(wide).filter(blur).filter(blur)
-        inner = (edge, edge, edge + box[2] - box[0], edge + box[3] - box[1])
-        height += (amount * side / 255) * np.asarray(blurred.crop(inner), np.float32)
+        wide = (box[0] - 2 * reach, box[1] - 2 * reach, box[2] + 2 * reach, box[3] + 2 * reach)
+        relief = np.asarray(figure.relief.crop(wide), np.float32)
+        blurred = box_mean(box_mean(relief, reach), reach)
+        height += (amount * side / 255) * blurred
     slope_y, slope_x = np.gradient(height)
     length = np.sqrt(1 + slope_x * slope_x + slope_y * slope_y)
     light = (LIGHT[2] - slope_x * LIGHT[0] - slope_y * LIGHT[1]) / length
     light = np.maximum(light, 0).astype(np.float32)
     return light, np.clip((light - 0.93) * 16, 0, 1)
+
+
+def box_mean(values: np.ndarray, reach: int) -> np.ndarray:
+    """The mean over (2 reach + 1) x (2 reach + 1), [h - 2 reach, w - 2 reach].
+
+    Pillow's blur keeps whole grey levels, which light makes into steps.
+    """
+    width = 2 * reach + 1
+    for axis in (0, 1):
+        total = np.cumsum(values, axis, dtype=np.float64)
+        total = np.insert(total, 0, 0, axis)
+        ends, starts = np.split(total, [width], axis)[1], np.split(total, [-width], axis)[0]
+        values = (ends - starts) / width
+    return values.astype(np.float32)
 
 
 def marble_veins(side: int) -> Shape:
@@ -218,17 +231,15 @@ def marble_veins(side: int) -> Shape:
             x += rng.uniform(0.04, 0.09)
             y += slope * 0.065 + rng.uniform(-0.055, 0.055)
             path.append((x, y))
-        veins.line(path, 0.016 if vein % 2 else 0.009)
-    return veins.soften(0.003).opacity(0.85)
+        veins.stroke(path, 0.02 if vein % 2 else 0.013)
+    return veins.soften(0.008).opacity(0.8)
 
 
 def paint_backdrop(art: Painting, seed: int) -> None:
     rng = stream(seed, "backdrop")
     top, bottom = one(rng, BACKDROPS)
     art.fill("background", top, bottom, HORIZON)
-    x, y, radius = rng.uniform(0.2, 0.8), rng.uniform(0.2, 0.4), rng.uniform(0.2, 0.3)
-    spot = art.shape().ellipse(x, y, radius, radius).opacity(0.4)
-    art.layer("background", spot, lighter(top, 0.4))
+    art.glow("background", rng.uniform(0.3, 0.6), 0.3, 0.7, 0.6, lighter(top, 0.6), 0.8)
 
 
 def paint_table(art: Painting, seed: int) -> None:
@@ -236,14 +247,14 @@ def paint_table(art: Painting, seed: int) -> None:
     cloth = art.shape().polygon([(-0.1, 0.7), (1.1, 0.7), (1.1, 1.1), (-0.1, 1.1)])
     art.layer("background", cloth, (246, 236, 222), (255, 248, 238), 0.7, 1.0)
     rng = stream(seed, "cloth")
-    color: Color = ((206, 62, 62), (62, 104, 190), (212, 140, 40))[rng.integers(3)]
+    color: Color = ((208, 92, 88), (92, 130, 196), (216, 160, 84))[rng.integers(3)]
     stripes = art.shape()
-    for column in np.arange(-8, 9) * 0.125 + 0.5:
+    for column in np.arange(-6, 7) * 0.16 + 0.5:
         near = 0.5 + (column - 0.5) * 1.7
-        stripes.line([(column, 0.7), (near, 0.94), (near, 1.02)], 0.035)
-    for y, width in ((0.725, 0.016), (0.775, 0.022), (0.85, 0.03), (0.985, 0.03)):
+        stripes.line([(column, 0.7), (near, 0.94), (near, 1.02)], 0.045)
+    for y, width in ((0.735, 0.022), (0.8, 0.03), (0.885, 0.036)):
         stripes.line([(-0.1, y), (1.1, y)], width)
-    art.layer("background", stripes.within(cloth).opacity(0.6), color)
+    art.layer("background", stripes.within(cloth).opacity(0.5), color)
     hem = art.shape().polygon([(-0.1, 0.94), (1.1, 0.94), (1.1, 1.1), (-0.1, 1.1)])
     art.layer("background", hem.opacity(0.3), INK)
 
@@ -251,27 +262,27 @@ def paint_table(art: Painting, seed: int) -> None:
 def paint_grass(art: Painting, seed: int) -> None:
     rng = stream(seed, "grass")
     blades = [(-0.05, 1.1), (-0.05, HORIZON)]
-    for x in np.arange(-0.05, 1.05, 0.045):
-        blades += [(x, HORIZON + 0.012), (x + 0.022, HORIZON - rng.uniform(0.02, 0.05))]
+    for x in np.arange(-0.05, 1.05, 0.07):
+        blades += [(x, HORIZON + 0.012), (x + 0.035, HORIZON - rng.uniform(0.025, 0.05))]
     meadow = art.shape().polygon([*blades, (1.1, HORIZON), (1.1, 1.1)])
     art.layer("background", meadow, (128, 186, 74), (62, 136, 54), HORIZON, 1.0)
     tufts, daisies, hearts = art.shape(), art.shape(), art.shape()
-    for tuft in range(16):
-        x, y = (tuft * 0.381 + rng.uniform(0, 0.1)) % 1, rng.uniform(0.73, 1.02)
-        for lean in (-0.025, 0.0, 0.025):
-            tufts.polygon([(x - 0.01, y), (x + lean, y - 0.055), (x + 0.01, y)])
+    for tuft in range(12):
+        x, y = (tuft * 0.381 + rng.uniform(0, 0.1)) % 1, rng.uniform(0.75, 1.02)
+        for lean in (-0.035, 0.0, 0.035):
+            tufts.polygon([(x - 0.014, y), (x + lean, y - 0.06), (x + 0.014, y)])
     for daisy in range(6):
-        x, y = (daisy * 0.381 + rng.uniform(0, 0.1)) % 1, rng.uniform(0.76, 0.97)
-        daisies.ellipse(x, y, 0.018, 0.014)
-        hearts.ellipse(x, y, 0.007, 0.006)
-    art.layer("background", tufts, (44, 112, 48))
+        x, y = (daisy * 0.381 + rng.uniform(0, 0.1)) % 1, rng.uniform(0.78, 0.97)
+        daisies.ellipse(x, y, 0.024, 0.02)
+        hearts.ellipse(x, y, 0.011, 0.009)
+    art.layer("background", tufts.opacity(0.8), (60, 130, 62))
     art.layer("background", daisies, WHITE)
     art.layer("background", hearts, (248, 196, 40))
 
 
 def paint_floor(art: Painting, seed: int) -> None:
     """Tiles in perspective, under a skirting board."""
-    light: Color = (196, 200, 208)
+    light: Color = (206, 210, 218)
     ground = art.shape().polygon([(-0.1, HORIZON), (1.1, HORIZON), (1.1, 1.1), (-0.1, 1.1)])
     art.layer("background", ground, light, lighter(light, 0.3), HORIZON, 1.0)
     shift = stream(seed, "tiles").uniform(-0.5, 0.5)
@@ -291,7 +302,7 @@ def paint_floor(art: Painting, seed: int) -> None:
                         (0.5 + u * b, near),
                     ]
                 )
-    art.layer("background", tiles, (74, 84, 104), (104, 116, 138), HORIZON, 1.0)
+    art.layer("background", tiles, (112, 124, 148), (138, 150, 172), HORIZON, 1.0)
     board = art.shape().line([(-0.1, HORIZON - 0.015), (1.1, HORIZON - 0.015)], 0.035)
     art.layer("background", board, WHITE)
 

@@ -15,8 +15,8 @@ MEDIA = (
     "comic",
 )
 
-# Tiles on a side of a mosaic.
-TILES = 16
+# Tiles on a side of a mosaic: one to a cell of the latent at 256 pixels.
+TILES = 32
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -45,11 +45,19 @@ def blurred(pixels: np.ndarray, radius: float) -> np.ndarray:
     return np.asarray(image.filter(ImageFilter.GaussianBlur(radius)), np.float32)
 
 
-def outlines(pixels: np.ndarray) -> np.ndarray:
-    """How steeply the brightness changes, 0..1, [h, w, 1]."""
-    grey = pixels @ LUMA
-    down, right = np.gradient(grey)
-    return np.clip(np.hypot(down, right) / 60, 0, 1)[..., None]
+def outlines(pixels: np.ndarray, width: float, least: float) -> np.ndarray:
+    """Lines of about `width` pixels along the edges, 0..1, [h, w, 1].
+
+    least  the difference of a color channel across an edge from which on it is drawn
+    """
+    image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+    reach = 2 * max(1, round(width / 2)) + 1
+    low, high = (
+        np.asarray(image.filter(kind(reach)), np.float32)
+        for kind in (ImageFilter.MinFilter, ImageFilter.MaxFilter)
+    )
+    lines = np.clip(((high - low).max(-1, keepdims=True) - least) / least, 0, 1)
+    return blurred(np.repeat(255 * lines, 3, -1), width / 4)[..., :1] / 255
 
 
 def texture(shape: tuple[int, ...], name: str, cell: float) -> np.ndarray:
@@ -62,64 +70,80 @@ def texture(shape: tuple[int, ...], name: str, cell: float) -> np.ndarray:
 
 
 def pencil_sketch(pixels: np.ndarray) -> np.ndarray:
-    """Grey lines, and hatching where it is dark, on white paper."""
+    """Soft graphite: lines along the edges, tones with broad hatching where it is dark."""
     unit = len(pixels) / 128
-    grey = (blurred(pixels, unit) @ LUMA)[..., None]
+    grey = (blurred(pixels, 1.2 * unit) @ LUMA)[..., None]
     y, x = np.mgrid[: pixels.shape[0], : pixels.shape[1]].astype(np.float32) / unit
-    strokes = 0.5 + 0.5 * np.sin(
-        (x + y)[..., None] * 1.6 + 2 * texture(pixels.shape, "hatching", 16)
-    )
-    shade = np.clip((190 - grey) / 190, 0, 1) * (0.35 + 0.65 * strokes)
-    drawn = 250 - 130 * shade - 170 * outlines(pixels)
-    return np.repeat(drawn, 3, -1)
+    hatching = np.sin((x + y)[..., None] * np.pi / 4)
+    dark = np.clip((225 - grey) / 225, 0, 1)
+    tone = 251 - 150 * dark * (1 + 0.2 * hatching)
+    lines = outlines(pixels, unit, 30)
+    return np.repeat(tone - 0.85 * lines * (tone - 40), 3, -1)
 
 
 def watercolor(pixels: np.ndarray) -> np.ndarray:
-    """Pale colors that bleed and gather at their borders, on white paper."""
+    """Thin washes that gather at their borders, on white paper with an uneven margin."""
     unit = len(pixels) / 128
-    soft = blurred(pixels, 1.4 * unit)
-    pale = 255 - (255 - soft) * (0.62 + 0.2 * texture(pixels.shape, "wash", 10 * unit))
-    pale -= 40 * outlines(soft)
+    soft = kuwahara(pixels, 2.2 * unit)
+    wash = 0.74 + 0.2 * texture(pixels.shape, "wash", 22 * unit)
+    grey = (soft @ LUMA)[..., None]
+    thin = 255 - (255 - (grey + 1.25 * (soft - grey))) * wash
+    thin -= 46 * outlines(soft, unit, 26)
     height, width = pixels.shape[:2]
-    border = 5 * unit + 2 * unit * texture(pixels.shape, "border", 8 * unit)[..., 0]
+    border = 6 * unit + 3 * unit * texture(pixels.shape, "border", 14 * unit)[..., 0]
     y, x = np.mgrid[:height, :width]
     inside = np.minimum(np.minimum(x, width - 1 - x), np.minimum(y, height - 1 - y)) - border
-    cover = np.clip(inside / (2 * unit), 0, 1)[..., None]
-    return 252 + (pale - 252) * cover
+    cover = np.clip(inside / (3 * unit), 0, 1)[..., None]
+    return 253 + (thin - 253) * cover
+
+
+def kuwahara(pixels: np.ndarray, radius: float) -> np.ndarray:
+    """Every pixel takes the mean of the calmest of the four squares beside it (Kuwahara 1976)."""
+    shift = max(1, round(radius / 2))
+    image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+    mean = np.asarray(image.filter(ImageFilter.BoxBlur(shift)), np.float32)
+    squares = Image.fromarray(np.clip((pixels @ LUMA) ** 2 / 255, 0, 255).astype(np.uint8))
+    square = np.asarray(squares.filter(ImageFilter.BoxBlur(shift)), np.float32) * 255
+    spread = square - (mean @ LUMA) ** 2
+    best, least = mean, np.full(spread.shape, np.inf, np.float32)
+    padded = np.pad(mean, ((shift, shift), (shift, shift), (0, 0)), "edge")
+    calm = np.pad(spread, shift, "edge")
+    height, width = spread.shape
+    for down in (0, 2 * shift):
+        for right in (0, 2 * shift):
+            place = (slice(down, down + height), slice(right, right + width))
+            better = calm[place] < least
+            best = np.where(better[..., None], padded[place], best)
+            least = np.where(better, calm[place], least)
+    return blurred(best, 0.3 * shift)
 
 
 def oil_painting(pixels: np.ndarray) -> np.ndarray:
-    """Rich colors in visible, slanting strokes."""
+    """Rich, warm colors in broad strokes whose ridges catch the light."""
     unit = len(pixels) / 128
-    height, width = pixels.shape[:2]
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    bend = 3 * unit * texture(pixels.shape, "bend", 12 * unit)[..., 0]
-    # Every stroke takes the color of its middle: places are rounded along and across it.
-    along, across = (x + y) + bend, (x - y) + bend
-    along = (np.floor(along / (9 * unit)) + 0.5) * 9 * unit - bend
-    across = (np.floor(across / (4 * unit)) + 0.5) * 4 * unit - bend
-    rows = np.clip(np.rint((along - across) / 2), 0, height - 1).astype(int)
-    columns = np.clip(np.rint((along + across) / 2), 0, width - 1).astype(int)
-    strokes = 0.75 * pixels[rows, columns] + 0.25 * pixels
+    strokes = kuwahara(pixels, 3 * unit)
     grey = (strokes @ LUMA)[..., None]
-    rich = 110 + (grey + 1.6 * (strokes - grey) - 110) * 1.15
-    ridges = np.sin(((x - y) + bend) * np.pi / (2 * unit))[..., None]
-    return rich * np.array([1.04, 0.98, 0.86], np.float32) + 13 * ridges
+    rich = 112 + (grey + 1.5 * (strokes - grey) - 112) * 1.16
+    height, width = pixels.shape[:2]
+    y, x = np.mgrid[:height, :width].astype(np.float32) / unit
+    bend = texture(pixels.shape, "bend", 24 * unit)[..., 0]
+    ridges = np.sin((x - 0.6 * y) * np.pi / 4 + 3 * bend) * np.cos((y + 0.4 * x) * np.pi / 11)
+    return rich * np.array([1.04, 0.99, 0.87], np.float32) + 12 * ridges[..., None]
 
 
 def mosaic(pixels: np.ndarray) -> np.ndarray:
-    """Square tiles of one color each, with dark joints between them."""
+    """Square tiles of one color each, lit from the upper left, with dark joints between them."""
     height, width = pixels.shape[:2]
     image = Image.fromarray(pixels.astype(np.uint8))
     across, down = min(TILES, width), min(TILES, height)
     colors = np.asarray(image.resize((across, down), Image.Resampling.BOX), np.float32)
-    glaze = stream(0, "glaze").uniform(-22, 22, (TILES, TILES, 1)).astype(np.float32)
-    colors = 120 + 1.15 * (colors - 120) + glaze[:down, :across]
+    colors = 124 + 1.15 * (colors - 124)
     rows, columns = np.arange(height) * down / height, np.arange(width) * across / width
     tiled = colors[rows.astype(int)][:, columns.astype(int)]
-    joint = 0.2
-    in_joint = (rows % 1 < joint)[:, None] | (columns % 1 < joint)[None]
-    return np.where(in_joint[..., None], np.array([74, 70, 66], np.float32), tiled)
+    # From the middle of a tile to its rim, 0 to 1.
+    v, u = (np.abs(places % 1 - 0.5) * 2 for places in (rows, columns))
+    joint = np.clip((np.maximum(v[:, None], u[None]) - 0.72) / 0.2, 0, 1)[..., None]
+    return tiled + joint * (0.5 * tiled + 24 - tiled)
 
 
 def black_and_white(pixels: np.ndarray) -> np.ndarray:
@@ -128,12 +152,19 @@ def black_and_white(pixels: np.ndarray) -> np.ndarray:
 
 
 def comic(pixels: np.ndarray) -> np.ndarray:
-    """Few flat colors, black outlines, and dots in the shadows."""
+    """Four tones of vivid color, ink along the edges, and dots in the shadows."""
     unit = len(pixels) / 128
-    grey = (pixels @ LUMA)[..., None]
-    vivid = grey + 1.6 * (pixels - grey)
-    flat = np.clip(np.rint(vivid / 85), 0, 3) * 85
+    soft = kuwahara(pixels, 2 * unit)
+    grey = np.maximum((soft @ LUMA)[..., None], 1)
+    tone = np.interp(
+        grey, [0, 50, 62, 108, 120, 178, 190, 255], [18, 18, 84, 84, 150, 150, 226, 226]
+    )
+    vivid = grey + 1.55 * (soft - grey)
+    flat = np.clip(vivid, 0, 255) * (0.35 + 0.65 * tone / grey)
     y, x = np.mgrid[: pixels.shape[0], : pixels.shape[1]].astype(np.float32) / unit
-    dots = np.cos(x * np.pi / 2) * np.cos(y * np.pi / 2) > 0.25
-    flat = np.where((grey < 120) & dots[..., None], flat * 0.55, flat)
-    return flat * (1 - np.clip(1.6 * outlines(blurred(pixels, 0.6 * unit)), 0, 1))
+    dots = np.cos(x * np.pi / 4) ** 2 * np.cos(y * np.pi / 4) ** 2
+    # Wide shadows only: dots would put the eyes out.
+    dark = np.clip((125 - (blurred(pixels, 5 * unit) @ LUMA)[..., None]) / 40, 0, 1)
+    flat = np.clip(flat, 0, 255) * (1 - 0.5 * dark * np.clip(4 * dots[..., None] - 1.2, 0, 1))
+    ink = outlines(blurred(pixels, 0.4 * unit), unit, 40)
+    return flat + np.clip(1.4 * ink, 0, 1) * (np.array([22, 20, 28], np.float32) - flat)

@@ -28,12 +28,12 @@ REGIONS = ("object", "thing", "background")
 REGION_OF = {"material": "object", "thing": "thing", "surface": "background"}
 
 PAINTS: tuple[Color, ...] = (
-    (214, 44, 52),
-    (34, 92, 204),
-    (20, 140, 120),
-    (136, 58, 172),
-    (238, 88, 148),
-    (40, 158, 76),
+    (216, 62, 66),
+    (54, 108, 204),
+    (36, 150, 136),
+    (138, 80, 176),
+    (236, 104, 152),
+    (76, 164, 92),
 )
 # The colors of what can be added. Where they follow the surface, it shows in them, as it does
 # through glass.
@@ -76,7 +76,7 @@ def paint(scene: Object, size: int, regions: Sequence[str] = ()) -> Painting:
     figure = Figure(art.side, place(scene))
     draw = {"vase": draw_vase, "cat": draw_cat, "bust": draw_bust, "car": draw_car}
     shadow = figure.shape().ellipse(0.05 * figure.place.turn, 0.0, *SHADOWS[scene.subject])
-    art.layer("background", shadow.soften(0.012).opacity(0.5), INK)
+    art.layer("background", shadow.soften(0.03).opacity(0.5), INK)
     draw[scene.subject](figure, scene.seed)
     paint_figure(art, figure, scene.material)
     if scene.thing == "extra":
@@ -139,8 +139,8 @@ def draw_vase(figure: Figure, seed: int) -> None:
     )
     figure.part(band.within(body), accent, 0.12, 0.93)
     dots = figure.shape()
-    for column in np.arange(-3, 4) * 0.072:
-        dots.ellipse(float(column), middle + 0.005, 0.023, 0.032)
+    for column in np.arange(-3, 4) * 0.088:
+        dots.ellipse(float(column), middle + 0.005, 0.026, 0.034)
     figure.part(dots.within(body), color, -0.3, 0.8)
     figure.part(figure.shape().ellipse(0, top - 0.01, mouth * 1.06, 0.03), accent, 0.2, 0.95)
     figure.part(
@@ -180,8 +180,8 @@ def draw_cat(figure: Figure, seed: int) -> None:
     head = smooth(mirrored([(0.1, 0.32), (0.235, 0.37), (0.19, 0.58)]))
     figure.part(figure.shape().polygon(head), coat, height=0.95)
     stripes = figure.shape()
-    for u in (-0.05, 0, 0.05):
-        stripes.line([(u, 0.51), (u, 0.555)], 0.022)
+    for u in (-0.055, 0, 0.055):
+        stripes.stroke([(u, 0.515), (u, 0.55)], 0.026)
     figure.part(stripes, shade, -0.3, 0.9)
     muzzle = figure.shape().ellipse(-0.035, 0.383, 0.05, 0.04).ellipse(0.035, 0.383, 0.05, 0.04)
     figure.part(muzzle, pale, 0.15, 1.0)
@@ -195,8 +195,9 @@ def draw_cat(figure: Figure, seed: int) -> None:
     figure.part(glints, WHITE, 0.6, 0.85)
     nose = figure.shape().polygon([(-0.026, 0.418), (0.026, 0.418), (0, 0.392)])
     figure.part(nose, (226, 96, 112), -0.6, 1.0)
-    mouth = [(-0.035, 0.365), (-0.012, 0.358), (0, 0.375), (0.012, 0.358), (0.035, 0.365)]
-    figure.part(figure.shape().line(mouth, 0.011), darker(coat, 0.65), -0.8, 0.95)
+    across = np.linspace(-1, 1, 13)
+    mouth = [(0.042 * float(u), 0.377 - 0.018 * abs(float(np.sin(np.pi * u)))) for u in across]
+    figure.part(figure.shape().stroke(mouth, 0.015), darker(coat, 0.65), -0.8, 0.95)
 
 
 def draw_bust(figure: Figure, seed: int) -> None:
@@ -220,7 +221,7 @@ def draw_bust(figure: Figure, seed: int) -> None:
     figure.part(torso, cloth, height=0.8)
     folds = figure.shape()
     for lift in (0.0, 0.065):
-        folds.line([(-0.24, 0.235 - lift), (-0.05, 0.165 - lift), (0.14, 0.3 - lift * 0.8)], 0.016)
+        folds.line([(-0.24, 0.235 - lift), (-0.05, 0.165 - lift), (0.14, 0.3 - lift * 0.8)], 0.022)
     figure.part(folds.within(torso), darker(cloth, 0.35), -0.35, 0.65)
     neck = figure.shape().polygon(smooth(mirrored([(0.075, 0.24), (0.062, 0.3), (0.068, 0.4)]), 2))
     figure.part(neck, darker(skin, 0.12), -0.12, 0.75)
@@ -237,9 +238,9 @@ def draw_bust(figure: Figure, seed: int) -> None:
     figure.part(curls, hair, -0.25, 1.0)
     brows, lids, pupils = figure.shape(), figure.shape(), figure.shape()
     for side in (-1, 1):
-        brows.line([(side * 0.034, 0.516), (side * 0.065, 0.528), (side * 0.1, 0.514)], 0.013)
-        lids.ellipse(side * 0.063, 0.478, 0.034, 0.02)
-        pupils.ellipse(side * 0.063, 0.478, 0.014, 0.017)
+        brows.stroke([(side * 0.034, 0.516), (side * 0.065, 0.528), (side * 0.1, 0.514)], 0.018)
+        lids.ellipse(side * 0.063, 0.476, 0.036, 0.025)
+        pupils.ellipse(side * 0.063, 0.476, 0.018, 0.021)
     figure.part(brows, darker(hair, 0.2), -0.3, 1.0)
     figure.part(lids, WHITE, -0.15, 0.8)
     figure.part(pupils, INK, -0.8, 0.75)
@@ -283,7 +284,7 @@ def draw_car(figure: Figure, seed: int) -> None:
     trim = figure.shape().line([(-0.42, 0.085), (0.42, 0.085)], 0.03)
     figure.part(trim, lighter(paint_color, 0.65), 0.25, 1.0)
     door = [(-0.04, 0.2), (-0.04, 0.11), (0.15, 0.11), (0.17, 0.2)]
-    seams = figure.shape().line(door, 0.011).line([(-0.01, 0.175), (0.035, 0.175)], 0.016)
+    seams = figure.shape().stroke(door, 0.013).stroke([(-0.005, 0.172), (0.03, 0.172)], 0.02)
     figure.part(seams, darker(paint_color, 0.5), -0.5, 0.75)
     figure.part(figure.shape().ellipse(0.39, 0.155, 0.03, 0.032), (255, 236, 150), 0.5, 1.0)
     figure.part(figure.shape().ellipse(-0.405, 0.16, 0.02, 0.03), (240, 60, 50), -0.4, 1.0)
@@ -357,7 +358,7 @@ def paint_luggage(art: Painting, seed: int, at: Place) -> None:
         handle = Placed(art.side, at)
         middle = (left + right) / 2
         grip = [(middle - 0.03, foot + tall - 0.01), (middle - 0.03, foot + tall + 0.025)]
-        handle.line([*grip, (middle + 0.03, grip[1][1]), (middle + 0.03, grip[0][1])], 0.014)
+        handle.stroke([*grip, (middle + 0.03, grip[1][1]), (middle + 0.03, grip[0][1])], 0.02)
         art.layer("thing", handle, INK)
         corners = [(left, foot), (right, foot), (right, foot + tall), (left, foot + tall)]
         case = Placed(art.side, at).polygon(corners)

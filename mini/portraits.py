@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from .applications import attributes_of
-from .backdrops import paint_backdrop
+from .backdrops import BEHIND, paint_backdrop
 from .drawing import Painting
-from .garments import paint_garment, paint_hood
-from .hair import Hair, paint_hat
+from .garments import GARMENT_COLORS, paint_garment, paint_hood
+from .hair import HAIR_COLORS, Hair, paint_hat
 from .heads import (
     SKINS,
     paint_beard,
@@ -40,7 +42,7 @@ class Portrait:
     hair_style: str = "long"
     hair_color: str = "brown"
     garment: str = "t-shirt"
-    garment_color: str = "blue"
+    garment_color: str = "white"
     skin: str = "light"
     background: str = "studio"
     eyewear: str = "none"
@@ -60,6 +62,20 @@ REGION_OF = {attribute.name: attribute.region for attribute in attributes_of("po
 }
 
 
+# Colors nearer than this, as a distance of RGB, cannot be told apart side by side; less is enough
+# for the face, whose edge the light draws.
+ALIKE, ALIKE_TO_SKIN = 70.0, 30.0
+
+
+def is_plain_to_see(scene: Portrait) -> bool:
+    """Whether the hair can be told from the face, the clothes and what is behind it."""
+    hair = np.asarray(HAIR_COLORS[scene.hair_color], float)
+    beside = [GARMENT_COLORS[scene.garment_color], BEHIND.get(scene.background)]
+    distances = [np.linalg.norm(hair - other) for other in beside if other]
+    to_skin = np.linalg.norm(hair - SKINS[scene.skin])
+    return min(distances) >= ALIKE and bool(to_skin >= ALIKE_TO_SKIN)
+
+
 def paint(scene: Portrait, size: int, regions: Sequence[str] = ()) -> Painting:
     """The portrait at `size` x `size` pixels, with the named regions kept.
 
@@ -69,6 +85,7 @@ def paint(scene: Portrait, size: int, regions: Sequence[str] = ()) -> Painting:
     seed, skin, at = scene.seed, SKINS[scene.skin], pose(scene.seed)
     hair = Hair(art, seed, scene.hair_style, scene.hair_color, scene.hat, at)
     paint_backdrop(art, seed, scene.background)
+    art.defocus(0.01)
     hair.back()
     paint_hood(art, scene.garment, scene.garment_color, at)
     paint_neck(art, skin, at)

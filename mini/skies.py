@@ -4,32 +4,32 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .drawing import Color, Painting, Shape, blend, darker, stream
+from .drawing import Color, Painting, Shape, blend, darker, lighter, stream
 
 if TYPE_CHECKING:
     from .landscapes import Landscape
 
 # The sky's colors at the top, halfway down and at the horizon.
 WEATHERS: dict[str, tuple[Color, Color, Color]] = {
-    "sunny": ((44, 132, 232), (110, 182, 246), (198, 230, 250)),
-    "cloudy": ((150, 158, 168), (178, 184, 192), (208, 211, 214)),
-    "rainy": ((74, 88, 112), (100, 114, 136), (140, 150, 166)),
-    "snowy": ((128, 144, 172), (162, 176, 200), (206, 214, 228)),
-    "foggy": ((212, 208, 200), (220, 216, 208), (226, 222, 214)),
-    "stormy": ((26, 26, 40), (50, 50, 70), (98, 98, 118)),
+    "sunny": ((58, 142, 226), (122, 190, 242), (208, 234, 248)),
+    "cloudy": ((150, 160, 174), (178, 186, 196), (208, 212, 216)),
+    "rainy": ((76, 92, 118), (104, 120, 142), (146, 158, 172)),
+    "snowy": ((138, 154, 184), (170, 184, 208), (212, 220, 234)),
+    "foggy": ((210, 208, 204), (220, 217, 211), (228, 224, 217)),
+    "stormy": ((34, 34, 54), (56, 56, 80), (104, 104, 126)),
 }
-WINTER_SKY: tuple[Color, Color, Color] = ((132, 188, 234), (174, 212, 242), (222, 238, 250))
-SUNSET_SKY: tuple[Color, Color, Color] = ((98, 64, 150), (240, 106, 92), (255, 206, 104))
-NIGHT_SKY: tuple[Color, Color, Color] = ((8, 12, 44), (20, 32, 84), (48, 70, 138))
+WINTER_SKY: tuple[Color, Color, Color] = ((136, 188, 230), (178, 214, 240), (226, 239, 248))
+SUNSET_SKY: tuple[Color, Color, Color] = ((104, 72, 156), (238, 116, 102), (255, 208, 124))
+NIGHT_SKY: tuple[Color, Color, Color] = ((14, 20, 58), (26, 42, 98), (56, 80, 148))
 CLOUDS: dict[str, Color] = {
     "sunny": (255, 255, 255),
-    "cloudy": (236, 238, 240),
-    "rainy": (70, 78, 96),
-    "snowy": (216, 223, 234),
-    "stormy": (28, 28, 38),
+    "cloudy": (238, 240, 243),
+    "rainy": (76, 86, 106),
+    "snowy": (222, 228, 238),
+    "stormy": (38, 38, 52),
 }
 SNOW: Color = (246, 249, 254)
-FOG: Color = (222, 218, 210)
+FOG: Color = (224, 220, 213)
 RAINBOW: tuple[Color, ...] = (
     (232, 44, 52),
     (250, 142, 30),
@@ -123,31 +123,29 @@ def paint_sun(art: Painting, scene: "Landscape") -> None:
     if scene.time == "sunset":
         y = 0.34
         glow, disc, radius = (255, 190, 90), (236, 44, 38), 0.105
-    for reach, opacity in ((0.075, 0.25), (0.035, 0.4)):
-        halo = art.shape().ellipse(x, y, radius + reach, radius + reach)
-        art.layer("sky", halo.opacity(opacity), glow)
+    art.glow("sky", x, y, 0.3, 0.3, glow, 0.9)
     sun = art.shape().ellipse(x, y, radius, radius)
-    art.layer("sky", sun, disc, blend(disc, (255, 170, 40), 0.45), y - radius, y + radius)
+    art.layer(
+        "sky", sun, lighter(disc, 0.3), blend(disc, (255, 160, 40), 0.4), y - radius, y + radius
+    )
 
 
 def paint_stars(art: Painting, scene: "Landscape") -> None:
     """Stars and the moon."""
     rng = stream(0, "stars")
     stars = art.shape()
-    for star in range(28):
-        x, y = (star % 7 + rng.random()) / 7, (star // 7 + rng.random()) * 0.11
-        radius = rng.uniform(0.005, 0.01)
-        stars.polygon(
-            [(x, y - radius * 1.5), (x + radius, y), (x, y + radius * 1.5), (x - radius, y)]
-        )
+    for star in range(18):
+        x, y = (star % 6 + rng.random()) / 6, (star // 6 + rng.random()) * 0.14
+        radius = rng.uniform(0.009, 0.014)
+        tips = [(0, -1.7), (0.45, -0.45), (1.7, 0), (0.45, 0.45)]
+        tips += [(-u, -v) for u, v in tips]
+        stars.polygon([(x + radius * u, y + radius * v) for u, v in tips])
     art.layer("sky", stars, (255, 250, 224))
     x, y = beside_landmark(scene), 0.165
-    for radius, opacity in ((0.135, 0.14), (0.11, 0.2)):
-        halo = art.shape().ellipse(x, y, radius, radius).opacity(opacity)
-        art.layer("sky", halo, (190, 206, 255))
-    moon = art.shape().ellipse(x, y, 0.08, 0.08)
-    moon.cut(art.shape().ellipse(x + 0.045, y - 0.02, 0.07, 0.07))
-    art.layer("sky", moon, (255, 252, 232), (226, 224, 214), y - 0.08, y + 0.08)
+    art.glow("sky", x, y, 0.24, 0.24, (176, 196, 255), 0.75)
+    moon = art.shape().ellipse(x, y, 0.085, 0.085)
+    moon.cut(art.shape().ellipse(x + 0.046, y - 0.02, 0.073, 0.073))
+    art.layer("sky", moon, (255, 253, 236), (238, 230, 208), y - 0.08, y + 0.08)
 
 
 def puff(shape: Shape, x: float, y: float, scale: float) -> None:
@@ -173,12 +171,12 @@ def paint_clouds(art: Painting, scene: "Landscape") -> None:
     rng = stream(scene.seed, "clouds")
     spots = rng.uniform([0, 0.08, 0.85], [0.2, 0.3, 1.2], (8, 3))
     spots[:, 0] = (np.arange(8) * 0.37 + spots[:, 0]) % 1.0
-    shade = darker(color, 0.16)
+    shade = blend(color, sky_colors(scene)[1], 0.5)
     if scene.weather == "sunny":
         for x, y, scale in spots[:3]:
             cloud = art.shape()
-            puff(cloud, x, y, 0.9 * scale)
-            art.layer("sky", cloud.opacity(0.94), color, shade, y - 0.03, y + 0.07)
+            puff(cloud, x, y, 1.05 * scale)
+            art.layer("sky", cloud.opacity(0.96), color, shade, y - 0.02, y + 0.075)
         return
     tones = (darker(color, 0.2), color)
     if scene.weather in ("rainy", "stormy"):
@@ -187,30 +185,31 @@ def paint_clouds(art: Painting, scene: "Landscape") -> None:
         deck = art.shape()
         for x, y, scale in row:
             puff(deck, x, 0.05 + 0.8 * y, 1.75 * scale)
-        art.layer("sky", deck, tone, darker(tone, 0.22), 0.04, 0.36)
+        art.layer("sky", deck, lighter(tone, 0.12), darker(tone, 0.22), 0.02, 0.36)
 
 
 def paint_lightning(art: Painting, scene: "Landscape") -> None:
     x = beside_landmark(scene)
     lean = 0.05 if x < 0.5 else -0.05
     bolt = [(x, 0.14), (x - lean, 0.3), (x + lean * 0.8, 0.29), (x - lean * 0.9, 0.5)]
-    art.layer("sky", art.shape().line(bolt, 0.085).soften(0.03).opacity(0.5), (176, 170, 236))
+    art.glow("sky", x, 0.3, 0.26, 0.32, (182, 172, 244), 0.75)
+    art.layer("sky", art.shape().stroke(bolt, 0.07).soften(0.04).opacity(0.6), (214, 204, 255))
     zigzag = [
-        (x - 0.02, 0.13),
-        (x + 0.035, 0.13),
-        (x - lean * 0.2, 0.27),
-        (x + lean * 1.3, 0.26),
-        (x - lean * 0.9, 0.52),
-        (x + lean * 0.1, 0.325),
-        (x - lean * 1.2, 0.335),
+        (x - 0.025, 0.12),
+        (x + 0.04, 0.12),
+        (x - lean * 0.1, 0.265),
+        (x + lean * 1.4, 0.255),
+        (x - lean * 0.9, 0.53),
+        (x + lean * 0.0, 0.335),
+        (x - lean * 1.3, 0.345),
     ]
-    art.layer("sky", art.shape().polygon(zigzag), (255, 248, 176))
+    art.layer("sky", art.shape().polygon(zigzag), (255, 248, 184))
 
 
 def paint_rainbow(art: Painting, scene: "Landscape") -> None:
-    x, y, band = landmark_x(scene), 0.575, 0.026
+    x, y, band = landmark_x(scene), 0.575, 0.03
     for index, color in enumerate(RAINBOW):
-        bow = art.shape().arch(x, y, 0.46 - band * index, band * 1.15).opacity(0.88)
+        bow = art.shape().arch(x, y, 0.47 - band * index, band * 1.15).opacity(0.85)
         art.layer("thing", bow, color)
 
 
@@ -219,15 +218,18 @@ def paint_fireworks(art: Painting, scene: "Landscape") -> None:
     bursts = ((0.19, 0.24, 0.125), (0.5, 0.18, 0.14), (0.81, 0.25, 0.12))
     for color, (x, y, radius) in zip(SPARKS, bursts, strict=True):
         smoke = art.shape().ellipse(x, y, radius * 1.05, radius * 1.05).soften(0.025)
-        art.layer("thing", smoke.opacity(0.62), (24, 20, 58))
+        art.layer("thing", smoke.opacity(0.6), (30, 26, 66))
+        art.glow("thing", x, y, radius, radius, color, 0.6)
         rays, tips = art.shape(), art.shape()
         for angle in (np.arange(10) + 0.5) * np.pi / 5:
             way = np.array([np.cos(angle), np.sin(angle)])
-            (x0, y0), (x1, y1) = (np.array([x, y]) + radius * r * way for r in (0.2, 0.95))
-            rays.line([(x0, y0), (x1, y1)], 0.016)
-            tips.ellipse(x1, y1, 0.015, 0.015)
+            (x0, y0), (x1, y1), (x2, y2) = (
+                np.array([x, y]) + radius * r * way for r in (0.34, 0.74, 1.0)
+            )
+            rays.stroke([(x0, y0), (x1, y1)], 0.019)
+            tips.ellipse(x2, y2, 0.014, 0.014)
         art.layer("thing", rays, color)
-        art.layer("thing", tips.ellipse(x, y, 0.022, 0.022), blend(color, (255, 255, 240), 0.6))
+        art.layer("thing", tips.ellipse(x, y, 0.026, 0.026), blend(color, (255, 255, 240), 0.6))
 
 
 def paint_air(art: Painting, scene: "Landscape") -> None:
@@ -241,32 +243,34 @@ def paint_air(art: Painting, scene: "Landscape") -> None:
 
 
 def paint_rain(art: Painting, scene: "Landscape") -> None:
-    slant, width = (0.025, 0.016) if scene.weather == "rainy" else (0.09, 0.012)
+    slant = 0.03 if scene.weather == "rainy" else 0.1
     rng = stream(0, "rain")
     streaks = art.shape()
-    for row in range(6):
-        for column in range(6):
-            x = (column + 0.2 + 0.6 * rng.random() + 0.5 * (row % 2)) / 6
-            y = (row + rng.random()) / 6
-            streaks.line([(x, y), (x - slant, y + 0.115)], width)
-    color = timed((206, 220, 242), scene.time)
-    art.layer(None, streaks.opacity(0.85 if scene.weather == "rainy" else 0.6), color)
+    for row in range(5):
+        for column in range(5):
+            x = (column + 0.2 + 0.6 * rng.random() + 0.5 * (row % 2)) / 5
+            y = (row + rng.random()) / 5
+            streaks.stroke([(x, y), (x - slant, y + 0.1)], 0.02)
+    color = timed((214, 226, 244), scene.time)
+    art.layer(
+        None, streaks.soften(0.003).opacity(0.72 if scene.weather == "rainy" else 0.55), color
+    )
 
 
 def paint_flakes(art: Painting, scene: "Landscape") -> None:
     rng = stream(0, "flakes")
     flakes = art.shape()
-    for row in range(7):
-        for column in range(7):
-            x, y = (column + rng.random()) / 7, (row + rng.random()) / 7
-            radius = rng.uniform(0.012, 0.021)
+    for row in range(6):
+        for column in range(6):
+            x, y = (column + rng.random()) / 6, (row + rng.random()) / 6
+            radius = rng.uniform(0.015, 0.024)
             flakes.ellipse(x, y, radius, radius)
-    art.layer(None, flakes, timed((255, 255, 255), scene.time))
+    art.layer(None, flakes.soften(0.006), timed((255, 255, 255), scene.time))
 
 
 def paint_mist(art: Painting, scene: "Landscape") -> None:
     rng = stream(0, "mist")
     veils = art.shape()
     for y in (0.5, 0.63, 0.8):
-        veils.ellipse(rng.uniform(0.1, 0.9), y + rng.uniform(-0.02, 0.02), 0.5, 0.03)
-    art.layer(None, veils.soften(0.03).opacity(0.75), timed((236, 233, 227), scene.time))
+        veils.ellipse(rng.uniform(0.1, 0.9), y + rng.uniform(-0.02, 0.02), 0.5, 0.04)
+    art.layer(None, veils.soften(0.05).opacity(0.8), timed((236, 233, 227), scene.time))

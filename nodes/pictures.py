@@ -61,7 +61,7 @@ class IP2PEncodeSource(io.ComfyNode):
                     step=8,
                     tooltip=(
                         "The training size of the model, from IP2PLoadCheckpoint: 512 for Stable "
-                        "Diffusion 1.5, 128 for ip2p-mini. Not used by keep size."
+                        "Diffusion 1.5, 256 for ip2p-mini. Not used by keep size."
                     ),
                 ),
                 io.Mask.Input(

@@ -109,6 +109,24 @@ def test_nothing_is_asked_for_that_the_picture_cannot_tell() -> None:
     assert not is_edit(vary(view, time="night"), vary(view, time="night", weather="foggy"))
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"garment_color": "blue"}, {"hair_color": "blue"}),
+        ({"hair_color": "red"}, {"garment_color": "red"}),
+        ({"hair_color": "green"}, {"background": "forest"}),
+        ({"hair_color": "black"}, {"background": "city"}),
+        ({"skin": "dark"}, {"hair_color": "brown"}),
+    ],
+)
+def test_no_edit_leads_to_hair_that_cannot_be_told_from_what_is_beside_it(
+    before: dict[str, str], after: dict[str, str]
+) -> None:
+    source = vary(Portrait(1, hair_color="pink"), **before)
+    assert not is_edit(source, vary(source, **after))
+    assert is_edit(vary(source, **before), vary(source, eyewear="glasses"))
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_a_typo_is_small(seed: int) -> None:
     text = "make her hair blue"

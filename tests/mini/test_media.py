@@ -40,9 +40,9 @@ def test_pencil_and_black_and_white_have_no_color(medium: str) -> None:
     assert (result == result[..., :1]).all()
 
 
-def test_a_mosaic_has_flat_tiles_of_8_pixels_at_128() -> None:
-    tiles = apply(drawing(2, 128), "mosaic").reshape(16, 8, 16, 8, 3)
-    inner = tiles[:, 3:6, :, 3:6]
+def test_a_mosaic_has_flat_tiles_of_8_pixels_at_256() -> None:
+    tiles = apply(drawing(2, 256), "mosaic").reshape(32, 8, 32, 8, 3)
+    inner = tiles[:, 2:6, :, 2:6]
     assert (inner == inner[:, :1, :, :1]).all()
 
 
