@@ -1,6 +1,7 @@
 """What a training run is made of, kept beside its state."""
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -11,15 +12,21 @@ class Recipe:
 
     resolution: int = 256  # pixels on a side of the training pictures, a multiple of 64
     seed: int = 0
-    vae_pictures: int = 4000
-    vae_steps: int = 24_000
-    vae_rate: float = 8e-4
-    scenes: dict[str, int] = field(  # how many of each kind the edits are learned on
-        default_factory=lambda: {"portrait": 1000, "landscape": 700, "object": 600}
+    shards: int = 200  # pieces of the training set, each of the following
+    scenes: dict[str, int] = field(  # how many of each kind, with some 17 renderings each
+        default_factory=lambda: {"portrait": 10, "landscape": 7, "object": 6}
     )
-    unet_steps: int = 60_000
-    unet_rate: float = 6e-4
-    text_rate: float = 2e-4
+    edits: int = 10_000  # drawn between the renderings
+    vae_shards: int = 60  # of the shards, those that the first stage sees
+    vae_steps: int = 12_000
+    vae_minutes: float = math.inf  # a stage ends with its steps or its minutes
+    vae_batch: int = 4  # whole pictures, or four times as many quarters
+    vae_rate: float = 1e-3
+    unet_steps: int = 30_000
+    unet_minutes: float = math.inf
+    unet_batch: int = 128
+    unet_rate: float = 1e-3
+    text_rate: float = 3e-4
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,24 +1,31 @@
 """Train ip2p-mini: `python -m instruct_pix2pix.mini.train --run FOLDER`.
 
-Stages: vae (the first stage), latents (every training scene through it), unet (with the text
-encoder). Everything is kept in the run's folder, its recipe too: the same command goes on where
-the last one stopped or was killed. `mini.export` then writes the checkpoint. Where PyTorch sees a
-GPU the training runs there; that way has not been measured.
+Processes draw the training set in shards, while the stages follow one another: vae (the first
+stage), then unet (with the text encoder). Everything is kept in the run's folder, its recipe too:
+the same command goes on where the last one stopped or was killed, and `--minutes` ends a start in
+time. `mini.export` then writes the checkpoint. It trains on a GPU where PyTorch sees one.
 """
 
 import argparse
 import logging
-from dataclasses import replace
+import math
+import os
+import time
+from dataclasses import fields, replace
 from pathlib import Path
 
 import torch
 
-from .recipe import load_recipe
-from .train_unet import encode_scenes, train_unet
+from .recipe import Recipe, load_recipe
+from .shards import start_drawing
+from .train_text import train_text
+from .train_unet import train_unet
 from .train_vae import train_vae
 from .training import default_device
 
-STAGES = ["vae", "latents", "unet"]
+STAGES = ["vae", "unet"]
+# What the command line can change of the recipe.
+ASKED = [field.name for field in fields(Recipe) if field.name != "scenes"]
 
 
 def main() -> None:
@@ -26,29 +33,33 @@ def main() -> None:
     parser.add_argument("stages", nargs="*", default=STAGES)
     parser.add_argument("--run", type=Path, default=Path("runs/mini"), help="folder of the run")
     parser.add_argument("--start", type=Path, help="file of weights to start from")
-    parser.add_argument("--resolution", type=int, help="pixels on a side, for a new run")
-    parser.add_argument("--vae-steps", type=int)
-    parser.add_argument("--unet-steps", type=int)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="how long to train now")
     parser.add_argument("--device", default=default_device())
     parser.add_argument(
-        "--workers", type=int, default=2, help="processes of one thread each, on a CPU"
+        "--processes", type=int, default=max((os.cpu_count() or 1) - 1, 1), help="that draw"
     )
+    recipe_options = parser.add_argument_group("recipe", "what a run is made of, kept with it")
+    for name in ASKED:
+        kind = type(getattr(Recipe(), name))
+        recipe_options.add_argument(f"--{name.replace('_', '-')}", type=kind)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(1)
+    torch.set_float32_matmul_precision("high")
     folder, device = arguments.run, arguments.device
-    asked = {name: getattr(arguments, name) for name in ("resolution", "vae_steps", "unet_steps")}
+    asked = {name: getattr(arguments, name) for name in ASKED}
     recipe = replace(load_recipe(folder), **{k: v for k, v in asked.items() if v is not None})
     recipe.save(folder)
-    workers = arguments.workers if device == "cpu" else 1
+    until = time.monotonic() + 60 * arguments.minutes
     # "vae" and "unet" by the trainer's names, "text" with all of CLIP's tokens.
     start = torch.load(arguments.start, weights_only=True) if arguments.start else {}
-    if "vae" in arguments.stages:
-        train_vae(folder, recipe, workers, device, start.get("vae"))
-    if "latents" in arguments.stages:
-        encode_scenes(folder, recipe, workers, device)
+    vocabulary = train_text(folder, start.get("text"), seed=recipe.seed)
+    start_drawing(folder, recipe, vocabulary.used, arguments.processes)
+    if "vae" in arguments.stages and not train_vae(
+        folder, recipe, device, start.get("vae"), until
+    ):
+        return
     if "unet" in arguments.stages:
-        train_unet(folder, recipe, workers, device, start)
+        train_unet(folder, recipe, device, vocabulary, start, until)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPTextModel
 
-from .data import Pair, Pairs
+from .data import FIRST_TRAINING_SEED, Pair, Pairs, groups
 from .instructions import FAMILY_OF
 from .networks import CLIP_CONFIG, build_text_encoder
 from .scenes import Scene, values
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 ATTRIBUTES = tuple(FAMILY_OF)
 BATCH = 48
+# Enough that every wording is met.
+SCENES = {"portrait": 80, "landscape": 60, "object": 60}
 
 
 def asked_values(pair: Pair, scenes: list[Scene]) -> list[int]:
@@ -64,8 +66,8 @@ def reading_loss(text: CLIPTextModel, heads: nn.ModuleList, rows: Tensor, asked:
 
 def train_text(
     folder: Path,
-    pairs: Pairs,
     start: dict[str, Tensor] | None = None,
+    scenes: dict[str, int] = SCENES,
     steps: int = 1200,
     seed: int = 0,
 ) -> Vocabulary:
@@ -73,12 +75,14 @@ def train_text(
 
     What an earlier start has saved is kept.
 
-    start  an encoder that can read already, with all of CLIP's tokens: it is taken as it is
+    start   an encoder that can read already, with all of CLIP's tokens: it is taken as it is
+    scenes  how many of each kind to draw wordings from
     """
     words = folder / "vocabulary.json"
     if words.exists():
         return Vocabulary(json.loads(words.read_text()))
     set_seed(seed)
+    pairs = Pairs(groups(scenes, FIRST_TRAINING_SEED))
     vocabulary = build_vocabulary(pairs, seed)
     text = new_text_encoder(len(vocabulary))
     if start is None:
@@ -90,6 +94,7 @@ def train_text(
         given["embeddings.token_embedding.weight"] = functional.pad(table, (0, 0, 0, 1))
         own = {key.removeprefix("text_model."): key for key in text.state_dict()}
         text.load_state_dict({own[key]: value for key, value in given.items()})
+    folder.mkdir(parents=True, exist_ok=True)
     torch.save(text.state_dict(), folder / "text.pt")
     words.write_text(json.dumps(vocabulary.used))
     return vocabulary

@@ -1,23 +1,22 @@
-"""The edit itself: the UNet and the text encoder, trained together on the encoded scenes."""
+"""The edit itself: the UNet and the text encoder, trained together on the encoded shards."""
 
 import logging
-from dataclasses import replace
+import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .data import FIRST_TRAINING_SEED, Pair, Pairs, groups
 from .networks import LATENT_SCALE, build_unet
 from .recipe import Recipe
-from .scenes import render
-from .train_text import new_text_encoder, train_text
+from .shards import Shard, load_shard, shard_path
+from .train_text import new_text_encoder
 from .train_vae import load_vae, to_tensor
-from .training import Average, Clock, Run, half_precision, run_workers, share
+from .training import Average, Clock, Run, Step, half_precision
+from .vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
 
@@ -25,63 +24,92 @@ log = logging.getLogger(__name__)
 LATENT_SPREAD = 1 / LATENT_SCALE
 # Of the pairs: no instruction, neither, no source. The paper's.
 DROPOUT = 0.05
-BATCH = 12
 # The noise level below which whoever is asked nothing may also meet an edit that is half made.
 SETTLED = 2.0
-# Of so many scenes one is drawn again to fit the colors of live previews.
-SHOWN_EVERY = 100
-# Scenes to a file of latents.
-ENCODED_AT_ONCE = 480
+# Pictures that are encoded at once.
+ENCODED_AT_ONCE = 128
+# The first pictures, to which the spread of latents and the colors of live previews are fitted.
+MEASURED = 390
 # Cells of the latent: what an edit changes counts as much as all the picture, unless it is less.
 LEAST_AREA = 4
+# Steps between two looks for shards that were drawn meanwhile.
+LOOK_EVERY = 100
 
 
 @torch.no_grad()
-def encode(vae: AutoencoderKL, pixels: np.ndarray) -> Tensor:
+def encode(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
     """uint8 [n, h, w, 3] -> the posterior's mode [n, 4, h / 8, w / 8]"""
-    return vae.encode(to_tensor(pixels).to(vae.device)).latent_dist.mode().cpu()
+    latents = [
+        vae.encode(to_tensor(some.to(vae.device))).latent_dist.mode()
+        for some in pixels.split(ENCODED_AT_ONCE)
+    ]
+    return torch.cat(latents)
 
 
-def encode_scenes(folder: Path, recipe: Recipe, workers: int, device: str) -> None:
-    """Render every training scene and keep its latent, brought to SD's spread around zero.
+def scaling(folder: Path, vae: AutoencoderKL, pixels: Tensor) -> dict[str, Tensor]:
+    """What brings latents to SD's spread around zero: (latents - mean) * scale; and preview colors.
 
-    What an earlier start has encoded is kept, a file for ENCODED_AT_ONCE scenes.
+    It is measured once, on the first pictures, and kept in the folder.
     """
-    if (folder / "latents.pt").exists():
-        return
-    vae = load_vae(folder, device)
-    side = recipe.resolution
-    scenes = [s for group in groups(recipe.scenes, FIRST_TRAINING_SEED) for s in group]
-    (folder / "latents").mkdir(exist_ok=True)
-    paths = {
-        start: folder / "latents" / f"{start:06d}.pt"
-        for start in range(0, len(scenes), ENCODED_AT_ONCE)
-    }
+    path = folder / "latents.pt"
+    if not path.exists():
+        pixels = pixels[:MEASURED]
+        latents = encode(vae, pixels).cpu()
+        mean = latents.mean((0, 2, 3), keepdim=True)
+        scale = LATENT_SPREAD / (latents - mean).std()
+        log.info("latents: mean %s, scale %.4f", mean.flatten().tolist(), scale)
+        colors = preview_colors((latents - mean) * scale, to_tensor(pixels.cpu()))
+        fresh = path.with_suffix(".new")
+        torch.save({"mean": mean, "scale": scale, "colors": colors}, fresh)
+        fresh.rename(path)
+    return torch.load(path, weights_only=True)
 
-    def work(rank: int) -> None:
-        for start in list(paths)[rank::workers]:
-            if not paths[start].exists():
-                some = scenes[start : start + ENCODED_AT_ONCE]
-                drawn = [
-                    np.stack([render(s, side) for s in some[i : i + 16]])
-                    for i in range(0, len(some), 16)
-                ]
-                fresh = paths[start].with_suffix(".new")
-                torch.save(torch.cat([encode(vae, batch) for batch in drawn]).half(), fresh)
-                fresh.rename(paths[start])
-                log.info("%d of %d scenes encoded", start + len(some), len(scenes))
 
-    run_workers(work, workers)
-    latents = torch.cat([torch.load(path, weights_only=True) for path in paths.values()]).float()
-    mean = latents.mean((0, 2, 3), keepdim=True)
-    scale = LATENT_SPREAD / (latents - mean).std()
-    log.info("%d latents, mean %s, scale %.4f", len(latents), mean.flatten().tolist(), scale)
-    latents = (latents - mean) * scale
-    shown = np.stack([render(scene, side) for scene in scenes[::SHOWN_EVERY]])
-    colors = preview_colors(latents[::SHOWN_EVERY], to_tensor(shown))
-    state = {"latents": latents.half(), "mean": mean, "scale": scale, "colors": colors}
-    torch.save(state, folder / "latents.new")
-    (folder / "latents.new").rename(folder / "latents.pt")
+class Edits:
+    """The shards' latents and edits on the device, as far as they are drawn."""
+
+    def __init__(self, folder: Path, recipe: Recipe, vae: AutoencoderKL):
+        self.folder, self.recipe, self.vae = folder, recipe, vae
+        device, side = vae.device, recipe.resolution // 8
+        shard = load_shard(folder, 0)
+        self.scaling = {
+            name: value.to(device)
+            for name, value in scaling(folder, vae, torch.from_numpy(shard.pictures)).items()
+        }
+        # Shards differ a little in size.
+        most = int(1.1 * len(shard.pictures)) * recipe.shards
+        self.latents = torch.empty(most, 4, side, side, dtype=torch.float16, device=device)
+        self.links = torch.empty(recipe.shards * recipe.edits, 2, dtype=torch.long, device=device)
+        rows = shard.rows.shape[1]
+        self.rows = torch.empty(len(self.links), rows, dtype=torch.int16, device=device)
+        # On the device, so that a recorded step sees it grow.
+        self.count = torch.zeros((), device=device)
+        self.brought = self.pictures = 0
+
+    def bring(self) -> None:
+        """All shards that were drawn since the last time."""
+        while (
+            self.brought < self.recipe.shards and shard_path(self.folder, self.brought).exists()
+        ):
+            self.add(load_shard(self.folder, self.brought))
+            self.brought += 1
+
+    def add(self, shard: Shard) -> None:
+        latents = encode(self.vae, torch.from_numpy(shard.pictures))
+        latents = (latents - self.scaling["mean"]) * self.scaling["scale"]
+        first, last = self.pictures, self.pictures + len(latents)
+        self.latents[first:last] = latents.half()
+        edits = slice(int(self.count), int(self.count) + len(shard.edits))
+        self.links[edits] = first + torch.from_numpy(shard.edits).to(self.links)
+        self.rows[edits] = torch.from_numpy(shard.rows).to(self.rows)
+        self.pictures = last
+        self.count.fill_(edits.stop)
+
+    def draw(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """`count` edits: latents before and after [n, 4, h, w], and tokens [n, 77]."""
+        index = (torch.rand(count, device=self.count.device) * self.count).long()
+        source, target = self.links[index].unbind(1)
+        return self.latents[source].float(), self.latents[target].float(), self.rows[index].long()
 
 
 def preview_colors(latents: Tensor, pictures: Tensor) -> Tensor:
@@ -165,83 +193,71 @@ def edit_loss(
     return (loss_weights(sigmas.flatten()) * errors).mean()
 
 
-def without(chances: np.ndarray, pairs: list[Pair]) -> tuple[list[Pair], Tensor, Tensor]:
+def drop(rows: Tensor, nothing: Tensor, chances: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Take the instruction, the source or both from DROPOUT of the pairs each.
 
+    rows     the instructions' tokens [n, 77]
+    nothing  those of no instruction [77]
     chances  [n], uniform in 0..1
 
-    Returns the pairs; [n], 0 where the source is to be zeros; [n], 0 where of a source alone
+    Returns the tokens; [n], 0 where the source is to be zeros; [n], 0 where of a source alone
     nothing is asked.
     """
-    left = [
-        replace(pair, instruction="") if chance < 2 * DROPOUT else pair
-        for chance, pair in zip(chances, pairs, strict=True)
-    ]
+    rows = torch.where(chances[:, None] < 2 * DROPOUT, nothing, rows)
     kept = (chances < DROPOUT) | (chances >= 3 * DROPOUT)
-    asked = chances >= DROPOUT
-    return left, torch.from_numpy(kept).float(), torch.from_numpy(asked).float()
+    return rows, kept.float(), (chances >= DROPOUT).float()
 
 
 def train_unet(
-    folder: Path, recipe: Recipe, workers: int, device: str, start: dict[str, Any]
-) -> None:
-    """Learn the edits.
+    folder: Path,
+    recipe: Recipe,
+    device: str,
+    vocabulary: Vocabulary,
+    start: dict[str, Any],
+    until: float = math.inf,
+) -> bool:
+    """Learn the edits. The folder holds the first stage, the text encoder and the shards.
 
-    start  "unet" and "text", weights to begin with; or nothing
+    start  "unet", weights to begin with; or nothing
+    until  when to stop, by `time.monotonic()`
+
+    Returns whether the stage is done.
     """
     torch.manual_seed(recipe.seed)
-    clock = Clock(recipe.unet_steps)
-    pairs = Pairs(groups(recipe.scenes, FIRST_TRAINING_SEED))
-    vocabulary = train_text(folder, pairs, start.get("text"), seed=recipe.seed)
-    latents = torch.load(folder / "latents.pt", weights_only=True)["latents"]
     networks = build_networks(len(vocabulary))
     networks["text"].load_state_dict(torch.load(folder / "text.pt", weights_only=True))
     if "unet" in start:
         networks["unet"].load_state_dict(start["unet"])
     networks.to(device)
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": networks["unet"].parameters(), "lr": recipe.unet_rate},
-            {"params": networks["text"].parameters(), "lr": recipe.text_rate},
-        ],
-        betas=(0.9, 0.99),
-        weight_decay=1e-3,
-    )
-    rates = [group["lr"] for group in optimizer.param_groups]
-    average = Average(networks)
+    networks["unet"].to(memory_format=torch.channels_last)
+    parameters = [{"params": networks[name].parameters()} for name in ("unet", "text")]
+    optimizer = torch.optim.AdamW(parameters, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
+    average, clock = Average(networks), Clock(recipe.unet_steps, recipe.unet_minutes)
     parts = {"networks": networks, "optimizer": optimizer, "average": average}
-    run = Run(folder, "unet", clock, parts)
-    share(networks, optimizer)
+    run = Run(folder, "unet", clock, parts, until)
+    if clock.done == 1:
+        return True
+    torch.manual_seed(recipe.seed + clock.step)
+    edits = Edits(folder, recipe, load_vae(folder, device))
+    edits.bring()
+    log.info("%d pictures encoded", edits.pictures)
+    nothing = vocabulary.rows([""])[0].to(device)
     noise_levels = DDPMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"
     ).alphas_cumprod.to(device)
-    log.info("%d tokens, %d latents", len(vocabulary), len(latents))
 
-    def work(rank: int) -> None:
-        rng = np.random.default_rng([recipe.seed, clock.step, rank])
-        torch.manual_seed(int(rng.integers(2**32)))
-        losses: list[float] = []
-        for _ in run.steps(rank):
-            drawn = [pairs.draw(rng) for _ in range(BATCH)]
-            batch, kept, asked = without(rng.random(BATCH), drawn)
-            source = latents[[pair.source for pair in batch]].to(device, torch.float32)
-            target = latents[[pair.target for pair in batch]].to(device, torch.float32)
-            rows = vocabulary.rows([pair.instruction for pair in batch]).to(device)
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * clock.rate()
-            loss = edit_loss(
-                networks, noise_levels, source, target, kept.to(device), asked.to(device), rows
-            )
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(networks.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
-            if rank == 0:
-                average.update()
-                losses.append(loss.item())
-                if len(losses) == 50:
-                    run.log(loss=round(float(np.mean(losses)), 5))
-                    losses.clear()
+    def loss() -> Tensor:
+        source, target, rows = edits.draw(recipe.unet_batch)
+        chances = torch.rand(len(rows), device=device)
+        rows, kept, asked = drop(rows, nothing, chances)
+        return edit_loss(networks, noise_levels, source, target, kept, asked, rows)
 
-    run_workers(work, workers)
+    train = Step(loss, optimizer, [recipe.unet_rate, recipe.text_rate], average)
+    for step in run.steps():
+        if step % LOOK_EVERY == 0:
+            edits.bring()
+        train(clock.rate())
+        if step % 200 == 199:
+            run.log(loss=train.mean_loss(200), pictures=edits.pictures)
     run.save()
+    return clock.done == 1

@@ -1,4 +1,4 @@
-"""What every training stage needs: a schedule, states that resume, a log, two cores."""
+"""What every training stage needs: a schedule, a recorded step, states that resume, a log."""
 
 import contextlib
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 # Seconds between two saved states.
 SAVE_EVERY = 240.0
@@ -31,24 +31,16 @@ def half_precision(device: str) -> contextlib.AbstractContextManager[None]:
 
 
 class Clock:
-    """The steps of all workers against how many there are to be, and worker 0's seconds of CPU."""
+    """How far a stage is: its steps, or its minutes, whichever are done first."""
 
-    def __init__(self, steps: int):
-        self.steps = steps
-        self.shared = torch.zeros(2, dtype=torch.float64).share_memory_()
-
-    @property
-    def step(self) -> int:
-        return int(self.shared[0])
-
-    @property
-    def spent(self) -> float:
-        return float(self.shared[1])
+    def __init__(self, steps: int, minutes: float = math.inf):
+        self.steps, self.minutes = steps, minutes
+        self.step, self.spent = 0, 0.0  # spent: seconds
 
     @property
     def done(self) -> float:
-        """The share of the steps that are done, 0 to 1."""
-        return min(self.step / self.steps, 1.0)
+        """The share that is done, 0 to 1."""
+        return min(max(self.step / self.steps, self.spent / (60 * self.minutes)), 1.0)
 
     def rate(self) -> float:
         """The learning rate's factor: up to 1 over the warm-up, down to 0 over the cool-down."""
@@ -57,16 +49,51 @@ class Clock:
         return min(rising, falling)
 
 
-class Run:
-    """One stage's state on disk: all of `parts` is saved, and found again on the next start."""
+class Average:
+    """The running mean of weights (Polyak and Juditsky 1992): steadier than the last step's.
 
-    def __init__(self, folder: Path, name: str, clock: Clock, parts: dict):
+    Its decay rises with the steps up to `decay`, so that the first steps are soon forgotten.
+    """
+
+    def __init__(self, networks: nn.Module, decay: float = 0.999):
+        self.decay = decay
+        self.trained = [weight.detach() for weight in networks.parameters()]
+        self.weights = {k: v.detach().clone() for k, v in networks.named_parameters()}
+        self.steps = torch.zeros((), device=self.trained[0].device)
+
+    @torch.no_grad()
+    def update(self) -> None:
+        self.steps += 1
+        keep = ((1 + self.steps) / (10 + self.steps)).clamp(max=self.decay)
+        means = list(self.weights.values())
+        moves = torch._foreach_sub(self.trained, means)
+        torch._foreach_mul_(moves, 1 - keep)
+        torch._foreach_add_(means, moves)
+
+    def state_dict(self) -> dict:
+        return {"steps": self.steps, "weights": self.weights}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.steps.copy_(state["steps"])
+        for name, value in state["weights"].items():
+            self.weights[name].copy_(value)
+
+
+class Run:
+    """One stage's state on disk: all of `parts` is saved, and found again on the next start.
+
+    until  when to stop, by `time.monotonic()`, if the steps are not done before
+    """
+
+    def __init__(
+        self, folder: Path, name: str, clock: Clock, parts: dict, until: float = math.inf
+    ):
         self.path, self.log_path = folder / f"{name}.pt", folder / f"{name}.jsonl"
-        self.clock, self.parts = clock, parts
+        self.clock, self.parts, self.until = clock, parts, until
         folder.mkdir(parents=True, exist_ok=True)
         if self.path.exists():
-            state = torch.load(self.path, weights_only=True)
-            clock.shared[0], clock.shared[1] = state["step"], state["spent"]
+            state = torch.load(self.path, weights_only=True, map_location="cpu")
+            clock.step, clock.spent = state["step"], state["spent"]
             for key, part in parts.items():
                 part.load_state_dict(state["parts"][key])
 
@@ -83,83 +110,87 @@ class Run:
         with self.log_path.open("a") as file:
             file.write(json.dumps(row) + "\n")
 
-    def steps(self, rank: int) -> Iterator[int]:
-        """Yield the step until all are done; worker 0 keeps the time and saves.
-
-        The other workers stop when the process that started them has been killed.
-        """
-        saved, parent = time.monotonic(), os.getppid()
-        while self.clock.done < 1 and (rank == 0 or os.getppid() == parent):
-            start = time.process_time()
+    def steps(self) -> Iterator[int]:
+        """Yield the step until all are done or the time is up; keep the time and save."""
+        saved = now = time.monotonic()
+        while self.clock.done < 1 and now < self.until:
             yield self.clock.step
-            self.clock.shared[0] += 1
-            if rank == 0:
-                self.clock.shared[1] += time.process_time() - start
-                if time.monotonic() - saved > SAVE_EVERY:
-                    self.save()
-                    saved = time.monotonic()
+            self.clock.step += 1
+            self.clock.spent += time.monotonic() - now
+            now = time.monotonic()
+            if now - saved > SAVE_EVERY:
+                self.save()
+                saved = now
 
 
-class Average:
-    """The running mean of weights (Polyak and Juditsky 1992): steadier than the last step's.
+class Step:
+    """A training step: the loss, its gradients, the optimizer, the running mean.
 
-    Its decay rises with the steps up to `decay`, so that the first steps are soon forgotten.
+    Networks as small as these keep a GPU waiting for the next launch. There the step is recorded
+    once as a CUDA graph and then replayed, so whatever `loss` computes is computed on the device
+    and its inputs stay where they are.
+
+    rates  the learning rate of each of the optimizer's groups
     """
 
-    def __init__(self, networks: nn.Module, decay: float = 0.998):
-        self.networks, self.decay, self.steps = networks, decay, 0
-        self.weights = {k: v.detach().clone() for k, v in networks.state_dict().items()}
-
-    @torch.no_grad()
-    def update(self) -> None:
-        self.steps += 1
-        keep = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        for name, value in self.networks.state_dict().items():
-            self.weights[name].lerp_(value.to(self.weights[name]), 1 - keep)
-
-    def state_dict(self) -> dict:
-        return {"steps": self.steps, "weights": self.weights}
-
-    def load_state_dict(self, state: dict) -> None:
-        self.steps = state["steps"]
-        for name, value in state["weights"].items():
-            self.weights[name].copy_(value)
-
-
-def share(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Put the weights and the optimizer's state where every worker sees them."""
-    model.share_memory()
-    if not optimizer.state:
-        # A step without gradients makes the state and changes nothing.
-        rates = [group["lr"] for group in optimizer.param_groups]
+    def __init__(
+        self,
+        loss: Callable[[], Tensor],
+        optimizer: torch.optim.Optimizer,
+        rates: list[float],
+        average: Average,
+    ):
+        self.loss, self.optimizer, self.average = loss, optimizer, average
+        self.rates = rates
+        device = average.steps.device
         for group in optimizer.param_groups:
-            group["lr"] = 0.0
-            for weight in group["params"]:
-                weight.grad = torch.zeros_like(weight)
-        optimizer.step()
-        optimizer.zero_grad()
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate
-    for state in optimizer.state.values():
-        for value in state.values():
-            value.share_memory_()
+            group |= {"lr": torch.zeros((), device=device), "capturable": device.type == "cuda"}
+        self.total = torch.zeros((), device=device)
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.left_to_warm_up = 3 if device.type == "cuda" else -1
 
+    def compute(self) -> None:
+        loss = self.loss()
+        loss.backward()
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        nn.utils.clip_grad_norm_(weights, 1.0)
+        self.optimizer.step()
+        self.average.update()
+        self.total += loss.detach()
 
-def run_workers(work: Callable[[int], None], workers: int) -> None:
-    """Run `work(rank)` in so many processes, which train the same shared weights without locks.
+    def __call__(self, factor: float) -> None:
+        """Take one step.
 
-    Hogwild (Niu et al. 2011): on a machine whose cores are shared with others, two workers of
-    one thread each lose nothing to waiting for each other. They end with worker 0.
-    """
-    context = torch.multiprocessing.get_context("fork")
-    others = [context.Process(target=work, args=(rank,), daemon=True) for rank in range(1, workers)]
-    for other in others:
-        other.start()
-    work(0)
-    for other in others:
-        other.join()
-        if other.exitcode:
-            raise RuntimeError(f"a worker ended with exit code {other.exitcode}: see its error")
+        factor  of the learning rates
+        """
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"].fill_(rate * factor)
+        if self.graph is not None:
+            self.graph.replay()
+            return
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.left_to_warm_up < 0:
+            self.compute()
+        elif self.left_to_warm_up > 0:
+            # As PyTorch asks for: what is allocated lazily is, on another stream than the graph's.
+            stream = torch.cuda.Stream()
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                self.compute()
+            torch.cuda.current_stream().wait_stream(stream)
+            self.left_to_warm_up -= 1
+        else:
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                self.compute()
+            self.graph = graph
+            graph.replay()
+
+    def mean_loss(self, steps: int) -> float:
+        """The mean of the last steps' losses, forgotten by this."""
+        mean = self.total.item() / steps
+        self.total.zero_()
+        return round(mean, 5)
 
 
 def plot_losses(folder: Path) -> None:
