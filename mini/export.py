@@ -19,6 +19,7 @@ from ..checkpoints.layouts import unet_from_diffusers
 from .networks import CLIP_CONFIG, VAE_DDCONFIG
 from .recipe import Recipe, load_recipe
 from .scenes import VERSION
+from .train_text_to_image import WORDS, load_text_to_image
 from .train_unet import BATCH, build_networks
 from .train_vae import load_vae
 from .training import plot_losses
@@ -107,6 +108,12 @@ def export(
         "clip_config": CLIP_CONFIG,
         "latent_rgb": colors,
     }
+    write(path, tensors, architecture, recipe)
+
+
+def write(
+    path: Path, tensors: Weights, architecture: dict[str, Any], recipe: dict[str, Any]
+) -> None:
     metadata = {
         "ip2p.architecture": json.dumps(architecture),
         "ip2p.recipe": json.dumps(recipe),
@@ -117,12 +124,29 @@ def export(
     os.replace(fresh, path)
 
 
+def export_text_to_image(folder: Path, recipe: Recipe, path: Path) -> None:
+    """Write the text-to-image UNet alone: first stage and text encoder are ip2p-mini's."""
+    networks, _ = load_text_to_image(folder)
+    colors = torch.load(folder / "latents.pt", weights_only=True)["colors"].tolist()
+    tensors = {
+        f"model.diffusion_model.{key}": value.detach().half().contiguous()
+        for key, value in unet_to_ldm(networks["unet"].state_dict()).items()
+    }
+    architecture = {"resolution": recipe.resolution, "latent_rgb": colors}
+    write(path, tensors, architecture, asdict(recipe) | {"drawings": VERSION})
+
+
 def export_run(folder: Path, recipe: Recipe, path: Path) -> None:
     """Write the running means of a run's weights to `path`, as far as the run has come."""
     used = json.loads((folder / "vocabulary.json").read_text())
     state = torch.load(folder / "unet.pt", weights_only=True, map_location="cpu")
     networks = build_networks(len(used) + 1)
     networks.load_state_dict(state["parts"]["average"]["weights"])
+    text = networks["text"]
+    if (folder / WORDS).exists():
+        # With the rows of the captions' words.
+        captioned, vocabulary = load_text_to_image(folder)
+        text, used = captioned["text"], vocabulary.used
     latents = torch.load(folder / "latents.pt", weights_only=True)
     # The last that each stage's log says.
     figures = {
@@ -134,7 +158,7 @@ def export_run(folder: Path, recipe: Recipe, path: Path) -> None:
         recipe.resolution,
         unet_to_ldm(networks["unet"].state_dict()),
         vae_to_ldm(load_vae(folder, "cpu").state_dict(), latents["mean"], latents["scale"]),
-        text_to_ldm(networks["text"].state_dict(), used),
+        text_to_ldm(text.state_dict(), used),
         asdict(recipe) | {"batch": BATCH, "drawings": VERSION} | figures,
         latents["colors"].tolist(),
     )
@@ -146,7 +170,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="default: in the run's folder")
     arguments = parser.parse_args()
     folder = arguments.run
-    export_run(folder, load_recipe(folder), arguments.output or folder / "ip2p-mini.safetensors")
+    path, recipe = arguments.output or folder / "ip2p-mini.safetensors", load_recipe(folder)
+    export_run(folder, recipe, path)
+    if (folder / WORDS).exists():
+        export_text_to_image(folder, recipe, path.with_stem(f"{path.stem}-text-to-image"))
     plot_losses(folder)
 
 

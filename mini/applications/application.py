@@ -39,6 +39,10 @@ class Asked:
         return one(self.rng, options)
 
 
+def unsaid(scene: Any) -> tuple[str, ...]:
+    return ()
+
+
 @dataclass(frozen=True)
 class Attribute:
     """One attribute of the scenes of a kind.
@@ -50,6 +54,8 @@ class Attribute:
     region       what of the picture it shows in; "" for all
     plain_share  how often a sampled scene has the plain value; 0: as often as any other
     one_way      no edit leads to the plain value: what would come back cannot be known
+    captions     how a caption of a scene says what it shows, see `captions`; nothing: it does not
+    plain_said   how often a caption says the plain value
     """
 
     name: str
@@ -60,6 +66,8 @@ class Attribute:
     region: str = ""
     plain_share: float = 0.0
     one_way: bool = False
+    captions: Callable[[Any], tuple[str, ...]] = unsaid
+    plain_said: float = 0.0
 
     def noun(self, value: str, rng: np.random.Generator) -> str:
         return one(rng, self.nouns.get(value, (value,)))

@@ -24,7 +24,9 @@ MEDIUM = Wordings(
 )
 
 
+CAPTIONS = ("{what} as {new}", "{what} in the style of {new}", "{new}: {what}")
 NOUNS = {
+    "drawing": ("a drawing",),
     "pencil sketch": ("a pencil sketch", "a pencil drawing"),
     "watercolor": ("a watercolor painting", "a watercolor"),
     "oil painting": ("an oil painting",),
@@ -35,7 +37,18 @@ NOUNS = {
 
 APPLICATION = Application(
     "art medium",
-    (Attribute("medium", "", MEDIA, lambda asked: MEDIUM, NOUNS, one_way=True),),
+    (
+        Attribute(
+            "medium",
+            "",
+            MEDIA,
+            lambda asked: MEDIUM,
+            NOUNS,
+            one_way=True,
+            captions=lambda scene: CAPTIONS,
+            plain_said=0.3,
+        ),
+    ),
     share=0.08,
     variants=2,
 )

@@ -25,6 +25,7 @@ BACKGROUND = Wordings(
 )
 
 
+CAPTIONS = ("in front of {new}", "and {new} in the background")
 NOUNS = {
     "beach": ("a beach", "the beach", "a sandy beach"),
     "forest": ("a forest", "the woods"),
@@ -45,6 +46,7 @@ APPLICATION = Application(
             "background",
             plain_share=0.4,
             one_way=True,
+            captions=lambda scene: CAPTIONS,
         ),
     ),
     share=0.04,

@@ -57,6 +57,7 @@ APPLICATION = Application(
             NOUNS,
             "beard",
             plain_share=0.65,
+            captions=lambda scene: ("with {new}",),
         ),
     ),
     share=0.05,

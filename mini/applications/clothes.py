@@ -84,7 +84,19 @@ def say_color(asked: Asked) -> Wordings:
 APPLICATION = Application(
     "clothes",
     (
-        Attribute("garment", "portrait", GARMENTS, say_garment, NOUNS, "garment"),
+        Attribute(
+            "garment",
+            "portrait",
+            GARMENTS,
+            say_garment,
+            NOUNS,
+            "garment",
+            captions=lambda scene: (
+                "in a {garment_color} {new}",
+                "wearing a {garment_color} {new}",
+            ),
+            plain_said=1.0,
+        ),
         Attribute("garment_color", "portrait", tuple(GARMENT_COLORS), say_color, region="garment"),
     ),
     share=0.12,

@@ -19,6 +19,7 @@ APPLICATION = Application(
             NOUNS,
             "eyewear",
             plain_share=0.55,
+            captions=worn.captions,
         ),
     ),
     share=0.04,

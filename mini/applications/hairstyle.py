@@ -55,13 +55,35 @@ NOUNS = {
 }
 
 
+CAPTIONS = {
+    "short": ("with short {hair_color} hair",),
+    "bob": ("with a {hair_color} bob",),
+    "long": ("with long {hair_color} hair",),
+    "curly": ("with curly {hair_color} hair",),
+    "bun": ("with {hair_color} hair in a bun",),
+    "ponytail": ("with {hair_color} hair in a ponytail",),
+    "bald": ("with a bald head",),
+}
+
+
 def say(asked: Asked) -> Wordings:
     return BALD if asked.new == "bald" else HAIR_STYLE
 
 
 APPLICATION = Application(
     "hairstyle",
-    (Attribute("hair_style", "portrait", HAIR_STYLES, say, NOUNS, "hair"),),
+    (
+        Attribute(
+            "hair_style",
+            "portrait",
+            HAIR_STYLES,
+            say,
+            NOUNS,
+            "hair",
+            captions=lambda scene: CAPTIONS[scene.hair_style],
+            plain_said=1.0,
+        ),
+    ),
     share=0.09,
     variants=2,
 )

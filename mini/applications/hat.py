@@ -11,6 +11,17 @@ NOUNS = {
 
 APPLICATION = Application(
     "hat",
-    (Attribute("hat", "portrait", HATS, worn.say, NOUNS, "hat", plain_share=0.65),),
+    (
+        Attribute(
+            "hat",
+            "portrait",
+            HATS,
+            worn.say,
+            NOUNS,
+            "hat",
+            plain_share=0.65,
+            captions=worn.captions,
+        ),
+    ),
     share=0.05,
 )

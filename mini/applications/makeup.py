@@ -57,7 +57,13 @@ APPLICATION = Application(
     "make-up",
     (
         Attribute(
-            "lips", "portrait", tuple(LIP_COLORS), say_lips, region="makeup", plain_share=0.6
+            "lips",
+            "portrait",
+            tuple(LIP_COLORS),
+            say_lips,
+            region="makeup",
+            plain_share=0.6,
+            captions=lambda scene: ("with {new} lipstick", "with {new} lips"),
         ),
         Attribute(
             "eye_shadow",
@@ -66,6 +72,7 @@ APPLICATION = Application(
             say_eye_shadow,
             region="makeup",
             plain_share=0.65,
+            captions=lambda scene: ("with {new} eye shadow",),
         ),
     ),
     share=0.08,

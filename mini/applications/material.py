@@ -42,7 +42,15 @@ APPLICATION = Application(
     "material",
     (
         Attribute(
-            "material", "object", MATERIALS, say, NOUNS, "object", plain_share=0.4, one_way=True
+            "material",
+            "object",
+            MATERIALS,
+            say,
+            NOUNS,
+            "object",
+            plain_share=0.4,
+            one_way=True,
+            captions=lambda scene: ("made of {new}",),
         ),
     ),
     share=0.06,

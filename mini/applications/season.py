@@ -33,6 +33,8 @@ APPLICATION = Application(
             ("summer", "spring", "autumn", "winter"),
             lambda asked: SEASON,
             NOUNS,
+            captions=lambda scene: ("in {new}",),
+            plain_said=0.5,
         ),
     ),
     share=0.04,

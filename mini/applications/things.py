@@ -1,5 +1,7 @@
 """Add flowers, a hat or a rainbow, or take them away."""
 
+from typing import Any
+
 from .application import Application, Asked, Attribute, Wordings
 
 # Flowers, rainbows and the like. {new} with its article, {old} without.
@@ -49,6 +51,15 @@ EXTRAS = {
 }
 
 
+def caption_in_the_sky(scene: Any) -> tuple[str, ...]:
+    name = "fireworks" if scene.thing == "fireworks" else "a rainbow"
+    return (f"with {name} in the sky", f"with {name}")
+
+
+def caption_on_the_object(scene: Any) -> tuple[str, ...]:
+    return tuple(f"with {name}" for name in EXTRAS[scene.subject])
+
+
 def say(asked: Asked) -> Wordings:
     return REMOVE if asked.new == "none" else ADD
 
@@ -79,6 +90,7 @@ APPLICATION = Application(
             say_in_the_sky,
             region="thing",
             plain_share=0.6,
+            captions=caption_in_the_sky,
         ),
         Attribute(
             "thing",
@@ -87,6 +99,7 @@ APPLICATION = Application(
             say_on_the_object,
             region="thing",
             plain_share=0.6,
+            captions=caption_on_the_object,
         ),
     ),
     share=0.13,

@@ -37,6 +37,8 @@ APPLICATION = Application(
             lambda asked: TIME,
             NOUNS,
             plain_share=0.6,
+            captions=lambda scene: ("at {new}",),
+            plain_said=0.5,
         ),
     ),
     share=0.04,

@@ -1,5 +1,7 @@
 """Change the weather from sunny to rainy."""
 
+from typing import Any
+
 from ..skies import WEATHERS
 from .application import Application, Asked, Attribute, Wordings
 
@@ -59,9 +61,23 @@ def say(asked: Asked) -> Wordings:
     return WEATHER_VERBS[asked.new] if asked.rng.random() < 0.3 else WEATHER
 
 
+def captions(scene: Any) -> tuple[str, ...]:
+    return () if scene.time == "night" else ("on a {new} day", "in {new} weather")
+
+
 APPLICATION = Application(
     "weather",
-    (Attribute("weather", "landscape", tuple(WEATHERS), say, plain_share=0.5),),
+    (
+        Attribute(
+            "weather",
+            "landscape",
+            tuple(WEATHERS),
+            say,
+            plain_share=0.5,
+            captions=captions,
+            plain_said=0.5,
+        ),
+    ),
     share=0.07,
     variants=3,
 )

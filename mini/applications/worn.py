@@ -1,5 +1,7 @@
 """What is put on and taken off: glasses and hats."""
 
+from typing import Any
+
 from .application import Asked, Wordings
 
 # Glasses and hats. {new} with its article, {old} without.
@@ -42,3 +44,7 @@ TAKE_OFF = Wordings(
 
 def say(asked: Asked) -> Wordings:
     return TAKE_OFF if asked.new == "none" else PUT_ON
+
+
+def captions(scene: Any) -> tuple[str, ...]:
+    return ("with {new}",)

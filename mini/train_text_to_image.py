@@ -1,0 +1,103 @@
+"""The text-to-image model's training, on the latents of the editor's pictures."""
+
+import json
+import math
+from pathlib import Path
+
+import torch
+from diffusers import DDPMScheduler
+from torch import Tensor, nn
+
+from .recipe import Recipe
+from .text_to_image import (
+    DROPOUT,
+    build_text_to_image_unet,
+    grow_text_encoder,
+    text_to_image_loss,
+)
+from .train_text import new_text_encoder
+from .train_unet import Edits
+from .train_vae import load_vae
+from .training import Average, Clock, Run, Step
+from .vocabulary import Vocabulary
+
+# Of the stage's state.
+NAME = "text_to_image"
+# The captions' vocabulary, beside that of the instructions.
+WORDS = "captions.json"
+
+
+def captioned_networks(folder: Path, vocabulary: Vocabulary) -> nn.ModuleDict:
+    """A new UNet, and the trained editor's text encoder with rows for the captions' own words."""
+    known = len(json.loads((folder / "vocabulary.json").read_text()))
+    text = new_text_encoder(known + 1)
+    weights = torch.load(folder / "unet.pt", weights_only=True, map_location="cpu")
+    average = weights["parts"]["average"]["weights"]
+    text.load_state_dict(
+        {k.removeprefix("text."): v for k, v in average.items() if k.startswith("text.")},
+        strict=False,  # buffers are not averaged
+    )
+    grown = grow_text_encoder(text, known, vocabulary)
+    return nn.ModuleDict({"unet": build_text_to_image_unet(), "text": grown})
+
+
+def load_text_to_image(folder: Path) -> tuple[nn.ModuleDict, Vocabulary]:
+    """The trained UNet and text encoder, the running means of their weights; and their words."""
+    vocabulary = Vocabulary(json.loads((folder / WORDS).read_text()))
+    networks = captioned_networks(folder, vocabulary)
+    state = torch.load(folder / f"{NAME}.pt", weights_only=True, map_location="cpu")
+    # Buffers are not averaged.
+    networks.load_state_dict(state["parts"]["average"]["weights"], strict=False)
+    return networks, vocabulary
+
+
+def train_text_to_image(
+    folder: Path, recipe: Recipe, device: str, vocabulary: Vocabulary, until: float = math.inf
+) -> bool:
+    """Learn to draw from captions. The folder holds the trained editor and the shards.
+
+    vocabulary  of `build_caption_vocabulary`
+    until       when to stop, by `time.monotonic()`
+
+    Returns whether the stage is done.
+    """
+    torch.manual_seed(recipe.seed)
+    (folder / WORDS).write_text(json.dumps(vocabulary.used))
+    networks = captioned_networks(folder, vocabulary).to(device)
+    networks["unet"].to(memory_format=torch.channels_last)
+    words = networks["text"].get_input_embeddings().weight
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": networks["unet"].parameters(), "weight_decay": 1e-3},
+            # Without decay: the editor's words stay as they are.
+            {"params": [words], "weight_decay": 0.0},
+        ],
+        betas=(0.9, 0.99),
+        fused=True,
+    )
+    average, clock = Average(networks), Clock(recipe.text_to_image_steps)
+    parts = {"networks": networks, "optimizer": optimizer, "average": average}
+    run = Run(folder, NAME, clock, parts, until)
+    if clock.done == 1:
+        return True
+    torch.manual_seed(recipe.seed + clock.step)
+    edits = Edits(folder, recipe, load_vae(folder, device))
+    edits.bring()
+    noise_levels = DDPMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"
+    ).alphas_cumprod.to(device)
+
+    def loss() -> Tensor:
+        latents, rows = edits.draw_captioned(recipe.text_to_image_batch)
+        kept = (torch.rand(len(rows), device=device) >= DROPOUT).float()
+        return text_to_image_loss(
+            networks["unet"], networks["text"], noise_levels, latents, kept, rows
+        )
+
+    train = Step(loss, optimizer, [recipe.text_to_image_rate] * 2, average)
+    for step in run.steps():
+        train(clock.rate())
+        if step % 200 == 199:
+            run.log(loss=train.mean_loss(200), pictures=edits.pictures)
+    run.save()
+    return clock.done == 1
