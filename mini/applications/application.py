@@ -9,15 +9,22 @@ import numpy as np
 
 from ..drawing import one
 
-PEOPLE = (("her", "her", "she"), ("his", "him", "he"), ("the", "them", "they"))
+PEOPLE = (
+    ("her", "her", "she"),
+    ("his", "him", "he"),
+    ("the", "them", "they"),
+    ("the woman's", "the woman", "she"),
+    ("the man's", "the man", "he"),
+    ("the person's", "the person", "they"),
+)
 
 
 @dataclass(frozen=True)
 class Wordings:
     """How people ask for an edit: for training, and others held out for the evaluation.
 
-    {whose} is her, his or the; {them} and {they} go with it. {old} is what the picture shows
-    before the edit, {new} what it shows after it, {it} an object.
+    {whose} is her, his, the or the woman's; {them} and {they} go with it. {old} is what the
+    picture shows before the edit, {new} what it shows after it, {it} an object.
     """
 
     trained: tuple[str, ...]
