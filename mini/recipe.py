@@ -27,6 +27,11 @@ class Recipe:
     unet_batch: int = 128
     unet_rate: float = 1e-3
     text_rate: float = 3e-4
+    captions: int = 4  # of each picture, for the text-to-image model
+    text_to_image_steps: int = 20_000
+    text_to_image_minutes: float = math.inf
+    text_to_image_batch: int = 128
+    text_to_image_rate: float = 1e-3
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

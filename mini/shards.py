@@ -33,12 +33,15 @@ class Shard:
     weights   uint8 [n, side, side], what an error of the first stage counts in each pixel
     edits     int32 [m, 2], the pictures before and after
     rows      int16 [m, 77], the instructions' tokens, as `Vocabulary.rows` gives them
+    captions  int16 [n, k, 77], the tokens of k captions of each picture, in the vocabulary that
+              has the captions' words too
     """
 
     pictures: np.ndarray
     weights: np.ndarray
     edits: np.ndarray
     rows: np.ndarray
+    captions: np.ndarray
 
 
 def draw(scenes: list[Scene], side: int) -> tuple[np.ndarray, np.ndarray]:
@@ -52,12 +55,14 @@ def draw(scenes: list[Scene], side: int) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(drawn), weights
 
 
-def draw_shard(recipe: Recipe, index: int, used: list[int]) -> Shard:
+def draw_shard(recipe: Recipe, index: int, used: list[int], captioned: list[int]) -> Shard:
     """The shard of a number.
 
-    used  the tokens of the vocabulary
+    used       the tokens of the instructions' vocabulary
+    captioned  those of the captions'
     """
     # Loading transformers takes seconds: not before a process draws.
+    from .text_to_image import caption_rows
     from .vocabulary import Vocabulary
 
     found = groups(recipe.scenes, FIRST_TRAINING_SEED + SEEDS * index)
@@ -67,7 +72,8 @@ def draw_shard(recipe: Recipe, index: int, used: list[int]) -> Shard:
     scenes = [scene for group in found for scene in group]
     pictures, weights = draw(scenes, recipe.resolution)
     links = np.array([(pair.source, pair.target) for pair in asked], np.int32)
-    return Shard(pictures, weights, links, rows.numpy().astype(np.int16))
+    captions = caption_rows(scenes, Vocabulary(captioned), recipe.captions, rng)
+    return Shard(pictures, weights, links, rows.numpy().astype(np.int16), captions)
 
 
 def shard_path(folder: Path, index: int) -> Path:
@@ -78,24 +84,26 @@ def load_shard(folder: Path, index: int) -> Shard:
     return Shard(**load_file(shard_path(folder, index)))
 
 
-def draw_some(folder: Path, recipe: Recipe, indices: range, used: list[int]) -> None:
+def draw_some(folder: Path, recipe: Recipe, indices: range, *vocabularies: list[int]) -> None:
     """Draw those of the shards that are missing, until the process that asks for them ends."""
     parent = os.getppid()
     for index in indices:
         path = shard_path(folder, index)
         if not path.exists() and os.getppid() == parent:
-            shard = draw_shard(recipe, index, used)
+            shard = draw_shard(recipe, index, *vocabularies)
             fresh = path.with_suffix(".new")
             save_file(vars(shard), fresh)
             fresh.rename(path)
 
 
-def start_drawing(folder: Path, recipe: Recipe, used: list[int], processes: int) -> None:
+def start_drawing(
+    folder: Path, recipe: Recipe, used: list[int], captioned: list[int], processes: int
+) -> None:
     """Draw the recipe's shards into `folder` in so many processes, which end with this one."""
     (folder / "shards").mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
     for rank in range(processes):
         indices = range(rank, recipe.shards, processes)
         context.Process(
-            target=draw_some, args=(folder, recipe, indices, used), daemon=True
+            target=draw_some, args=(folder, recipe, indices, used, captioned), daemon=True
         ).start()

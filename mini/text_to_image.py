@@ -96,10 +96,13 @@ def grow_text_encoder(text: CLIPTextModel, known: int, vocabulary: Vocabulary) -
     table[:known] = own[name][:known]
     grown.load_state_dict(own | {name: table})
     grown.requires_grad_(False)
-    rows = grown.get_input_embeddings().weight.requires_grad_()
+    embeddings = grown.get_input_embeddings()
     learning = torch.zeros(len(vocabulary), 1)
     learning[known:-1] = 1
-    rows.register_hook(lambda gradient: gradient * learning.to(gradient))
+    # A buffer, so that it is on the device of the gradients before a step is recorded.
+    embeddings.register_buffer("learning", learning, persistent=False)
+    embeddings.weight.requires_grad_()
+    embeddings.weight.register_hook(lambda gradient: gradient * embeddings.learning)
     return grown
 
 

@@ -19,11 +19,12 @@ import torch
 from .recipe import Recipe, load_recipe
 from .shards import start_drawing
 from .train_text import train_text
-from .train_unet import train_unet
-from .train_vae import train_vae
+from .train_text_to_image import captions_vocabulary, train_text_to_image
+from .train_unet import Edits, train_unet
+from .train_vae import load_vae, train_vae
 from .training import default_device
 
-STAGES = ["vae", "unet"]
+STAGES = ["vae", "unet", "text-to-image"]
 # What the command line can change of the recipe.
 ASKED = [field.name for field in fields(Recipe) if field.name != "scenes"]
 
@@ -45,6 +46,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.benchmark = True
     folder, device = arguments.run, arguments.device
     asked = {name: getattr(arguments, name) for name in ASKED}
     recipe = replace(load_recipe(folder), **{k: v for k, v in asked.items() if v is not None})
@@ -53,13 +55,19 @@ def main() -> None:
     # "vae" and "unet" by the trainer's names, "text" with all of CLIP's tokens.
     start = torch.load(arguments.start, weights_only=True) if arguments.start else {}
     vocabulary = train_text(folder, start.get("text"), seed=recipe.seed)
-    start_drawing(folder, recipe, vocabulary.used, arguments.processes)
-    if "vae" in arguments.stages and not train_vae(
-        folder, recipe, device, start.get("vae"), until
+    captioned = captions_vocabulary(folder, vocabulary)
+    start_drawing(folder, recipe, vocabulary.used, captioned.used, arguments.processes)
+    if "vae" in arguments.stages and not train_vae(folder, recipe, device, start.get("vae"), until):
+        return
+    if arguments.stages == ["vae"]:
+        return
+    edits = Edits(folder, recipe, load_vae(folder, device))
+    if "unet" in arguments.stages and not train_unet(
+        folder, recipe, edits, vocabulary, start, until
     ):
         return
-    if "unet" in arguments.stages:
-        train_unet(folder, recipe, device, vocabulary, start, until)
+    if "text-to-image" in arguments.stages:
+        train_text_to_image(folder, recipe, edits, captioned, until)
 
 
 if __name__ == "__main__":

@@ -6,18 +6,19 @@ from pathlib import Path
 
 import torch
 from diffusers import DDPMScheduler
+from diffusers.models.attention_processor import AttnProcessor2_0
 from torch import Tensor, nn
 
 from .recipe import Recipe
 from .text_to_image import (
     DROPOUT,
+    build_caption_vocabulary,
     build_text_to_image_unet,
     grow_text_encoder,
     text_to_image_loss,
 )
 from .train_text import new_text_encoder
 from .train_unet import Edits
-from .train_vae import load_vae
 from .training import Average, Clock, Run, Step
 from .vocabulary import Vocabulary
 
@@ -25,6 +26,14 @@ from .vocabulary import Vocabulary
 NAME = "text_to_image"
 # The captions' vocabulary, beside that of the instructions.
 WORDS = "captions.json"
+
+
+def captions_vocabulary(folder: Path, instructions: Vocabulary) -> Vocabulary:
+    """The captions' vocabulary of a run, built at its first start."""
+    path = folder / WORDS
+    if not path.exists():
+        path.write_text(json.dumps(build_caption_vocabulary(instructions).used))
+    return Vocabulary(json.loads(path.read_text()))
 
 
 def captioned_networks(folder: Path, vocabulary: Vocabulary) -> nn.ModuleDict:
@@ -52,19 +61,21 @@ def load_text_to_image(folder: Path) -> tuple[nn.ModuleDict, Vocabulary]:
 
 
 def train_text_to_image(
-    folder: Path, recipe: Recipe, device: str, vocabulary: Vocabulary, until: float = math.inf
+    folder: Path, recipe: Recipe, edits: Edits, vocabulary: Vocabulary, until: float = math.inf
 ) -> bool:
-    """Learn to draw from captions. The folder holds the trained editor and the shards.
+    """Learn to draw from captions. The folder holds the trained editor.
 
-    vocabulary  of `build_caption_vocabulary`
+    vocabulary  of `captions_vocabulary`
     until       when to stop, by `time.monotonic()`
 
     Returns whether the stage is done.
     """
+    device = edits.count.device
     torch.manual_seed(recipe.seed)
-    (folder / WORDS).write_text(json.dumps(vocabulary.used))
     networks = captioned_networks(folder, vocabulary).to(device)
     networks["unet"].to(memory_format=torch.channels_last)
+    if device.type == "cuda":
+        networks["unet"].set_attn_processor(AttnProcessor2_0())
     words = networks["text"].get_input_embeddings().weight
     optimizer = torch.optim.AdamW(
         [
@@ -75,13 +86,15 @@ def train_text_to_image(
         betas=(0.9, 0.99),
         fused=True,
     )
-    average, clock = Average(networks), Clock(recipe.text_to_image_steps)
+    average, clock = (
+        Average(networks),
+        Clock(recipe.text_to_image_steps, recipe.text_to_image_minutes),
+    )
     parts = {"networks": networks, "optimizer": optimizer, "average": average}
     run = Run(folder, NAME, clock, parts, until)
     if clock.done == 1:
         return True
     torch.manual_seed(recipe.seed + clock.step)
-    edits = Edits(folder, recipe, load_vae(folder, device))
     edits.bring()
     noise_levels = DDPMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"

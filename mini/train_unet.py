@@ -14,7 +14,7 @@ from .networks import LATENT_SCALE, build_unet
 from .recipe import Recipe
 from .shards import Shard, load_shard, shard_path
 from .train_text import new_text_encoder
-from .train_vae import load_vae, to_tensor
+from .train_vae import to_tensor
 from .training import Average, Clock, Run, Step, half_precision
 from .vocabulary import Vocabulary
 
@@ -82,15 +82,16 @@ class Edits:
         self.links = torch.empty(recipe.shards * recipe.edits, 2, dtype=torch.long, device=device)
         rows = shard.rows.shape[1]
         self.rows = torch.empty(len(self.links), rows, dtype=torch.int16, device=device)
+        several = shard.captions.shape[1]
+        self.captions = torch.empty(most, several, rows, dtype=torch.int16, device=device)
         # On the device, so that a recorded step sees it grow.
         self.count = torch.zeros((), device=device)
+        self.shown = torch.zeros((), device=device)
         self.brought = self.pictures = 0
 
     def bring(self) -> None:
         """All shards that were drawn since the last time."""
-        while (
-            self.brought < self.recipe.shards and shard_path(self.folder, self.brought).exists()
-        ):
+        while self.brought < self.recipe.shards and shard_path(self.folder, self.brought).exists():
             self.add(load_shard(self.folder, self.brought))
             self.brought += 1
 
@@ -99,10 +100,12 @@ class Edits:
         latents = (latents - self.scaling["mean"]) * self.scaling["scale"]
         first, last = self.pictures, self.pictures + len(latents)
         self.latents[first:last] = latents.half()
+        self.captions[first:last] = torch.from_numpy(shard.captions).to(self.captions)
         edits = slice(int(self.count), int(self.count) + len(shard.edits))
         self.links[edits] = first + torch.from_numpy(shard.edits).to(self.links)
         self.rows[edits] = torch.from_numpy(shard.rows).to(self.rows)
         self.pictures = last
+        self.shown.fill_(last)
         self.count.fill_(edits.stop)
 
     def draw(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -110,6 +113,13 @@ class Edits:
         index = (torch.rand(count, device=self.count.device) * self.count).long()
         source, target = self.links[index].unbind(1)
         return self.latents[source].float(), self.latents[target].float(), self.rows[index].long()
+
+    def draw_captioned(self, count: int) -> tuple[Tensor, Tensor]:
+        """`count` pictures: latents [n, 4, h, w], and the tokens of a caption of each [n, 77]."""
+        random = torch.rand(2, count, device=self.shown.device)
+        index = (random[0] * self.shown).long()
+        which = (random[1] * self.captions.shape[1]).long()
+        return self.latents[index].float(), self.captions[index, which].long()
 
 
 def preview_colors(latents: Tensor, pictures: Tensor) -> Tensor:
@@ -211,18 +221,19 @@ def drop(rows: Tensor, nothing: Tensor, chances: Tensor) -> tuple[Tensor, Tensor
 def train_unet(
     folder: Path,
     recipe: Recipe,
-    device: str,
+    edits: Edits,
     vocabulary: Vocabulary,
     start: dict[str, Any],
     until: float = math.inf,
 ) -> bool:
-    """Learn the edits. The folder holds the first stage, the text encoder and the shards.
+    """Learn the edits. The folder holds the text encoder that can read.
 
     start  "unet", weights to begin with; or nothing
     until  when to stop, by `time.monotonic()`
 
     Returns whether the stage is done.
     """
+    device = edits.count.device
     torch.manual_seed(recipe.seed)
     networks = build_networks(len(vocabulary))
     networks["text"].load_state_dict(torch.load(folder / "text.pt", weights_only=True))
@@ -238,7 +249,6 @@ def train_unet(
     if clock.done == 1:
         return True
     torch.manual_seed(recipe.seed + clock.step)
-    edits = Edits(folder, recipe, load_vae(folder, device))
     edits.bring()
     log.info("%d pictures encoded", edits.pictures)
     nothing = vocabulary.rows([""])[0].to(device)

@@ -19,7 +19,7 @@ from .networks import build_vae
 from .recipe import Recipe
 from .scenes import KINDS, Scene, sample_scene
 from .shards import draw, load_shard, shard_path
-from .training import Average, Clock, Run, Step, half_precision
+from .training import DEVICE, Average, Clock, Run, Step, half_precision
 
 log = logging.getLogger(__name__)
 
@@ -113,11 +113,12 @@ class Pictures:
         while not shard_path(self.folder, self.brought).exists():
             time.sleep(0.2)
         shard = load_shard(self.folder, self.brought)
-        first = int(self.count)
-        last = min(first + len(shard.pictures), len(self.pixels))
-        self.pixels[first:last] = torch.from_numpy(shard.pictures[: last - first])
-        self.weights[first:last] = torch.from_numpy(shard.weights[: last - first])
-        self.count.fill_(last)
+        with DEVICE:
+            first = int(self.count)
+            last = min(first + len(shard.pictures), len(self.pixels))
+            self.pixels[first:last] = torch.from_numpy(shard.pictures[: last - first])
+            self.weights[first:last] = torch.from_numpy(shard.weights[: last - first])
+            self.count.fill_(last)
         self.brought += 1
 
     def bring_all(self) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,10 @@ SAVE_EVERY = 240.0
 # The learning rate rises over the first steps, stays, and falls over the last share of them
 # (Hu et al. 2024): until then a run can be made longer without having been wrong.
 WARMUP, COOLDOWN = 200, 0.3
+
+
+# Held while a step is recorded, and by threads while they bring something to the device.
+DEVICE = threading.Lock()
 
 
 def default_device() -> str:
@@ -85,9 +90,7 @@ class Run:
     until  when to stop, by `time.monotonic()`, if the steps are not done before
     """
 
-    def __init__(
-        self, folder: Path, name: str, clock: Clock, parts: dict, until: float = math.inf
-    ):
+    def __init__(self, folder: Path, name: str, clock: Clock, parts: dict, until: float = math.inf):
         self.path, self.log_path = folder / f"{name}.pt", folder / f"{name}.jsonl"
         self.clock, self.parts, self.until = clock, parts, until
         folder.mkdir(parents=True, exist_ok=True)
@@ -181,7 +184,7 @@ class Step:
             self.left_to_warm_up -= 1
         else:
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            with DEVICE, torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self.compute()
             self.graph = graph
             graph.replay()
