@@ -20,7 +20,7 @@ from .networks import CLIP_CONFIG, VAE_DDCONFIG
 from .recipe import Recipe, load_recipe
 from .scenes import VERSION
 from .train_text_to_image import WORDS, load_text_to_image
-from .train_unet import BATCH, build_networks
+from .train_unet import build_networks
 from .train_vae import load_vae
 from .training import plot_losses
 
@@ -159,7 +159,7 @@ def export_run(folder: Path, recipe: Recipe, path: Path) -> None:
         unet_to_ldm(networks["unet"].state_dict()),
         vae_to_ldm(load_vae(folder, "cpu").state_dict(), latents["mean"], latents["scale"]),
         text_to_ldm(text.state_dict(), used),
-        asdict(recipe) | {"batch": BATCH, "drawings": VERSION} | figures,
+        asdict(recipe) | {"drawings": VERSION} | figures,
         latents["colors"].tolist(),
     )
 
