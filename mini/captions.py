@@ -40,7 +40,7 @@ def write(scene: Scene, wording: int, people: tuple[str, ...]) -> str:
     Every choice has a stream of its own, so that no attribute has a say in the words of another.
     """
     if isinstance(scene, Portrait):
-        head, phrases = chosen(people, wording, "person"), []
+        head, phrases = chosen(people, wording, "person"), list[str]()
     elif isinstance(scene, Landscape):
         head, phrases = f"a {scene.landmark}", []
     else:

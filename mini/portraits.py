@@ -73,7 +73,7 @@ def is_plain_to_see(scene: Portrait) -> bool:
     beside = [GARMENT_COLORS[scene.garment_color], BEHIND.get(scene.background)]
     distances = [np.linalg.norm(hair - other) for other in beside if other]
     to_skin = np.linalg.norm(hair - SKINS[scene.skin])
-    return min(distances) >= ALIKE and bool(to_skin >= ALIKE_TO_SKIN)
+    return bool(min(distances) >= ALIKE and to_skin >= ALIKE_TO_SKIN)
 
 
 def paint(scene: Portrait, size: int, regions: Sequence[str] = ()) -> Painting:

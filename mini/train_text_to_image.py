@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from diffusers import DDPMScheduler
-from diffusers.models.attention_processor import AttnProcessor2_0
 from torch import Tensor, nn
 
 from .recipe import Recipe
@@ -47,7 +46,8 @@ def captioned_networks(folder: Path, vocabulary: Vocabulary) -> nn.ModuleDict:
         strict=False,  # buffers are not averaged
     )
     grown = grow_text_encoder(text, known, vocabulary)
-    return nn.ModuleDict({"unet": build_text_to_image_unet(), "text": grown})
+    unet = build_text_to_image_unet().to(memory_format=torch.channels_last)
+    return nn.ModuleDict({"unet": unet, "text": grown})
 
 
 def load_text_to_image(folder: Path) -> tuple[nn.ModuleDict, Vocabulary]:
@@ -73,9 +73,6 @@ def train_text_to_image(
     device = edits.count.device
     torch.manual_seed(recipe.seed)
     networks = captioned_networks(folder, vocabulary).to(device)
-    networks["unet"].to(memory_format=torch.channels_last)
-    if device.type == "cuda":
-        networks["unet"].set_attn_processor(AttnProcessor2_0())
     words = networks["text"].get_input_embeddings().weight
     optimizer = torch.optim.AdamW(
         [

@@ -136,7 +136,8 @@ def preview_colors(latents: Tensor, pictures: Tensor) -> Tensor:
 
 
 def build_networks(tokens: int) -> nn.ModuleDict:
-    return nn.ModuleDict({"unet": build_unet(), "text": new_text_encoder(tokens)})
+    unet = build_unet().to(memory_format=torch.channels_last)
+    return nn.ModuleDict({"unet": unet, "text": new_text_encoder(tokens)})
 
 
 def loss_weights(sigmas: Tensor) -> Tensor:
@@ -240,7 +241,6 @@ def train_unet(
     if "unet" in start:
         networks["unet"].load_state_dict(start["unet"])
     networks.to(device)
-    networks["unet"].to(memory_format=torch.channels_last)
     parameters = [{"params": networks[name].parameters()} for name in ("unet", "text")]
     optimizer = torch.optim.AdamW(parameters, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
     average, clock = Average(networks), Clock(recipe.unet_steps, recipe.unet_minutes)

@@ -41,8 +41,8 @@ from PIL import Image, ImageFilter
 def test_the_right_answer_is_nearest_to_itself_among_all(family: str, count: int) -> None:
     for edit in held_out_edits(family, 4):
         assert len(set(candidates(edit))) == count
-        assert nearest(edit, render(edit.target, 64)) == edit.target
-        assert nearest(edit, render(edit.source, 64)) == edit.source
+        assert nearest(edit, render(edit.target, 128)) == edit.target
+        assert nearest(edit, render(edit.source, 128)) == edit.source
 
 
 def test_psnr_counts_the_masked_pixels_only() -> None:

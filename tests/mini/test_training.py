@@ -1,5 +1,6 @@
 """The trainer: it learns, it resumes, and the same seeds give the same data."""
 
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler
-from instruct_pix2pix.mini.data import SHARES, Pair, Pairs, groups
+from instruct_pix2pix.mini.data import SHARES, Pairs, groups
 from instruct_pix2pix.mini.instructions import FAMILIES, family_of
 from instruct_pix2pix.mini.networks import LATENT_SCALE, build_vae
 from instruct_pix2pix.mini.scenes import KINDS, render, sample_scene
 from instruct_pix2pix.mini.train_text import asked_values
-from instruct_pix2pix.mini.train_unet import SETTLED, build_networks, edit_loss, without
+from instruct_pix2pix.mini.train_unet import SETTLED, build_networks, drop, edit_loss
 from instruct_pix2pix.mini.train_vae import reconstruction_loss, to_tensor
-from instruct_pix2pix.mini.training import WARMUP, Average, Clock, Run, run_workers, share
+from instruct_pix2pix.mini.training import WARMUP, Average, Clock, Run, Step
 from torch import nn
 
 
@@ -94,11 +95,9 @@ def test_an_edit_step_overfits_one_pair() -> None:
 
 
 def test_words_source_and_both_are_dropped_in_turn() -> None:
-    pairs, kept, asked = without(
-        np.array([0.01, 0.06, 0.11, 0.5]), [Pair(3, 4, "make it snow")] * 4
-    )
-    assert [pair.instruction for pair in pairs] == ["", "", "make it snow", "make it snow"]
-    assert {(pair.source, pair.target) for pair in pairs} == {(3, 4)}
+    said, nothing = torch.full((4, 3), 7), torch.tensor([1, 2, 2])
+    rows, kept, asked = drop(said, nothing, torch.tensor([0.01, 0.06, 0.11, 0.5]))
+    assert rows.tolist() == [[1, 2, 2], [1, 2, 2], [7, 7, 7], [7, 7, 7]]
     assert kept.tolist() == [1, 0, 0, 1]
     assert asked.tolist() == [0, 1, 1, 1]
 
@@ -141,10 +140,18 @@ def test_the_learning_rate_rises_stays_and_falls_to_nothing() -> None:
     clock = Clock(steps=1000)
     rates = []
     for step in (0, 100, WARMUP, 700, 850, 999):
-        clock.shared[0] = step
+        clock.step = step
         rates.append(clock.rate())
     assert rates[0] < rates[1] < rates[2] == 1 and rates[3] == pytest.approx(1)
     assert rates[4] == pytest.approx(0.5) and rates[5] < 0.01
+
+
+def test_a_stage_ends_with_its_steps_or_its_minutes() -> None:
+    clock = Clock(steps=1000, minutes=2)
+    clock.step, clock.spent = 500, 90.0
+    assert clock.done == 0.75
+    clock.step = 900
+    assert clock.done == 0.9
 
 
 def test_the_running_mean_of_weights_follows_them_and_is_saved_and_found(tmp_path: Path) -> None:
@@ -164,32 +171,39 @@ def test_the_running_mean_of_weights_follows_them_and_is_saved_and_found(tmp_pat
     assert torch.equal(other.weights["weight"], average.weights["weight"])
 
 
-def test_workers_share_weights_and_a_run_resumes_where_it_stopped(tmp_path: Path) -> None:
+def line(folder: Path, until: float = math.inf) -> tuple[nn.Module, Run]:
+    """Learn to map ones to one: 300 steps of a run in `folder`, as far as the time goes."""
     torch.manual_seed(0)
     model = nn.Linear(3, 1)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
-    start = model.weight.detach().clone()
-    run = Run(tmp_path, "line", Clock(100_000), {"model": model, "optimizer": optimizer})
-    share(model, optimizer)
-    assert torch.equal(model.weight, start)
-    joined = torch.zeros(2).share_memory_()
-
-    def work(rank: int) -> None:
-        # How long a step takes is the machine's affair: both take part and 200 are enough.
-        for step in run.steps(rank):
-            (model(torch.ones(1, 3)) - 1).square().mean().backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            joined[rank] = 1
-            if step >= 200 and joined.all():
-                run.clock.shared[0] = run.clock.steps
-
-    run_workers(work, 2)
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    average = Average(model)
+    parts = {"model": model, "optimizer": optimizer, "average": average}
+    run = Run(folder, "line", Clock(300), parts, until)
+    train = Step(lambda: (model(torch.ones(1, 3)) - 1).square().mean(), optimizer, [0.01], average)
+    for _ in run.steps():
+        train(1.0)
     run.save()
-    assert run.clock.done == 1 and (model(torch.ones(1, 3)) - 1).abs() < 0.2
+    return model, run
 
-    again = nn.Linear(3, 1)
-    fresh = torch.optim.AdamW(again.parameters(), lr=0.1)
-    resumed = Run(tmp_path, "line", Clock(100_000), {"model": again, "optimizer": fresh})
-    assert torch.equal(again.weight, model.weight) and resumed.clock.step == run.clock.step
-    assert list(resumed.steps(0)) == []
+
+def test_a_run_learns_stops_in_time_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    start, none = line(tmp_path, until=0)
+    assert none.clock.step == 0
+    model, run = line(tmp_path)
+    assert run.clock.done == 1 and (model(torch.ones(1, 3)) - 1).abs() < 0.1
+    again, done = line(tmp_path)
+    assert done.clock.step == 300 and torch.equal(again.weight, model.weight)
+    assert not torch.equal(start.weight, model.weight)
+
+
+def test_a_step_uses_the_rate_it_is_given() -> None:
+    model = nn.Linear(3, 1)
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0, fused=True)
+    train = Step(lambda: model(torch.ones(1, 3)).sum(), optimizer, [0.5], Average(model))
+    before = model.weight.detach().clone()
+    train(0.0)
+    assert torch.equal(model.weight, before)
+    train(0.1)
+    # Adam's step is the rate times the sign of a gradient that does not change.
+    torch.testing.assert_close(model.weight, before - 0.05, atol=1e-5, rtol=0)
+    assert train.mean_loss(2) != 0 and train.mean_loss(1) == 0
