@@ -10,7 +10,6 @@ one asked for, and PSNR is taken to that drawing over the whole picture.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,25 +24,28 @@ import typer
 comfy.cli_args.args.cpu = not torch.cuda.is_available()
 
 from instruct_pix2pix.checkpoints.loading import load_checkpoint  # noqa: E402
+from instruct_pix2pix.edits.settings import defaults_of  # noqa: E402
 from instruct_pix2pix.mini.drawing import stream  # noqa: E402
 from instruct_pix2pix.mini.evaluate import (  # noqa: E402
     BUILT_IN,
+    NUMERICS,
     SUITED,
     held_out_edits,
+    named,
     nearest,
     psnr,
 )
 from instruct_pix2pix.mini.instructions import FAMILIES, Edit, sample_edit, targets  # noqa: E402
 from instruct_pix2pix.mini.scenes import render, sample_scene  # noqa: E402
-from instruct_pix2pix.nodes import cells  # noqa: E402
 from instruct_pix2pix.nodes.auto import IP2PAutoGuidance  # noqa: E402
 from instruct_pix2pix.nodes.chain import IP2PEditChain  # noqa: E402
 from instruct_pix2pix.nodes.pictures import IP2PEncodeSource  # noqa: E402
 from instruct_pix2pix.nodes.text import IP2PEncodeInstruction  # noqa: E402
+from instruct_pix2pix.samplers.comfy import sampling  # noqa: E402
 from instruct_pix2pix.samplers.control import Guidance  # noqa: E402
 
 RESULT = Path(__file__).with_suffix(".md")
-USUAL = 7.5, 1.5
+USUAL = tuple(defaults_of("text_cfg", "image_cfg").values())
 KEEPS = (0.3, 0.5)
 GRID = [
     (text, image) for image in (1.0, 1.25, 1.5, 1.8, 2.2) for text in (1.5, 3.0, 5.0, 7.5, 10.0)
@@ -100,9 +102,9 @@ class Bench:
         guidance: Guidance,
     ) -> np.ndarray:
         """The pictures of the edit with each pair of scales."""
-        edit = cells.Edit(*asked, self.steps, *SAMPLER, guidance)
+        edit = sampling.Edit(*asked, self.steps, *SAMPLER, guidance, numerics=NUMERICS)
         found: dict[int, torch.Tensor] = {}
-        todo = [cells.Cell(*pair, seed) for pair in pairs]
+        todo = [sampling.Cell(*pair, seed) for pair in pairs]
         for indices, latents in edit.run(todo, comfy.utils.ProgressBar(1), lambda *_: None):
             found |= dict(zip(indices, latents, strict=True))
         return self.decode(torch.cat([found[index] for index in range(len(todo))]))
@@ -130,7 +132,7 @@ def search(bench: Bench, edits: list[Edit]) -> list[str]:
             note(name, bench.sample(asked, [pair], seed, Guidance()))
         for keep in KEEPS:
             latent = IP2PAutoGuidance.execute(
-                *(*asked, keep, 9, 1), seed=seed, steps=bench.steps
+                *(*asked, keep, 9, 1), seed=seed, steps=bench.steps, numerics=NUMERICS
             ).args[0]
             note(f"IP2PAutoGuidance, keep {keep:g}", bench.decode(latent["samples"]))
         note("best of 5 x 5, answer in hand", bench.sample(asked, GRID, seed, Guidance()))
@@ -171,7 +173,8 @@ def chains_of(count: int) -> dict[int, list[Edit]]:
 def settings(bench: Bench, seed: int) -> dict[str, Any]:
     """Of every turn of a chain."""
     text_cfg, image_cfg = SUITED
-    return dict(seed=seed, steps=bench.steps, text_cfg=text_cfg, image_cfg=image_cfg)
+    scales = dict(text_cfg=text_cfg, image_cfg=image_cfg)
+    return dict(seed=seed, steps=bench.steps, **scales, numerics=NUMERICS)
 
 
 def turns(bench: Bench, edits: list[Edit], seed: int, mask_each: bool) -> Iterator[np.ndarray]:
@@ -260,9 +263,9 @@ def spread_edits(count: int) -> list[Edit]:
 
 
 def main(
-    edits: Annotated[int, typer.Option(help="Over all families.")] = 15,
-    chain_count: Annotated[int, typer.Option("--chains", help=f"Of {TURNS} edits.")] = 5,
-    strong: Annotated[int, typer.Option(help="Edits with strong text_cfg.")] = 8,
+    edits: Annotated[int, typer.Option(help="Over all families.")] = 9,
+    chain_count: Annotated[int, typer.Option("--chains", help=f"Of {TURNS} edits.")] = 3,
+    strong: Annotated[int, typer.Option(help="Edits with strong text_cfg.")] = 4,
     steps: int = 20,
     checkpoint: Path = BUILT_IN,
     output: Path = RESULT,
@@ -270,13 +273,13 @@ def main(
     torch.set_grad_enabled(False)
     bench = Bench(checkpoint, steps)
     figure, panels = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
-    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:12]
     text = [
         "# The two scales: found, in turns, and strong",
         "",
         f"`python benchmarks/guidance.py --edits {edits} --chains {chain_count} --strong {strong} "
-        f"--steps {steps}`: held-out scenes and words, `{checkpoint.name}` of SHA-256 {digest}, "
-        "Euler ancestral; text_cfg 7.5 and image_cfg 1.5 unless said otherwise.",
+        f"--steps {steps}`: held-out scenes and words, {named(checkpoint)}, Euler ancestral, "
+        f"numerics {NUMERICS}; text_cfg {USUAL[0]:g} and image_cfg {USUAL[1]:g} unless said "
+        "otherwise.",
         "",
         f"## IP2PAutoGuidance against fixed scales, {edits} edits",
         "",

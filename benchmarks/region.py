@@ -13,7 +13,6 @@ one batch, as they would be in a graph with a batch of pictures.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -28,8 +27,10 @@ comfy.cli_args.args.cpu = not torch.cuda.is_available()
 from instruct_pix2pix.checkpoints.loading import load_checkpoint  # noqa: E402
 from instruct_pix2pix.mini.evaluate import (  # noqa: E402
     BUILT_IN,
+    NUMERICS,
     SUITED,
     held_out_edits,
+    named,
     nearest,
     psnr,
 )
@@ -158,6 +159,7 @@ class Bench:
             steps=self.steps,
             text_cfg=text_cfg,
             image_cfg=image_cfg,
+            numerics=NUMERICS,
         ).args[0]
         decoded = self.loaded.vae.decode(edited["samples"]).clamp(0, 1)
         restored = IP2PRestore.execute(decoded, frame, 0, "off", restore).args[0]
@@ -203,7 +205,7 @@ def edits_line(rows: list[Row]) -> list[str]:
 
 
 def main(
-    count: Annotated[int, typer.Option(help="Scenes of each family.")] = 12,
+    count: Annotated[int, typer.Option(help="Scenes of each family.")] = 5,
     steps: int = 20,
     text_cfg: Annotated[float, typer.Option(help="As suits ip2p-mini best.")] = SUITED[0],
     image_cfg: float = SUITED[1],
@@ -219,15 +221,14 @@ def main(
     every = [row for name, rows in groups.items() if name != "none" for row in rows]
     groups["**portraits**"] = [row for row in every if row["portrait"]]
     groups["**all but none**"] = every
-    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:12]
     text = [
         "# The region of an edit, found by the model itself",
         "",
         f"`python benchmarks/region.py --count {count} --steps {steps} --text-cfg {text_cfg:g} "
         f"--image-cfg {image_cfg:g} --grow {grow}`: held-out scenes and wordings, "
-        f"`{checkpoint.name}` of SHA-256 {digest}. The true region is where the drawings of source "
-        f"and target differ; an edit of more than {WHOLE:.0%} of the picture is one of the whole "
-        f"picture. A mask costs eight evaluations of the model, a plain edit {3 * steps}.",
+        f"{named(checkpoint)}, numerics {NUMERICS}. The true region is where the drawings of "
+        f"source and target differ; an edit of more than {WHOLE:.0%} of the picture is one of the "
+        f"whole picture. A mask costs eight evaluations of the model, a plain edit {3 * steps}.",
         "",
         *table(REGION_HEAD, groups, regions_line),
         "",

@@ -194,9 +194,9 @@ def memory_apart(name: str, options: list[str]) -> float:
 
 def main(
     width: Annotated[int, typer.Option(help="Channels of the first level; SD 1.5 has 320.")] = 64,
-    size: Annotated[int, typer.Option(help="Side of the picture in pixels.")] = 256,
-    steps: int = 10,
-    runs: Annotated[int, typer.Option(help="Turns to take the median of.")] = 7,
+    size: Annotated[int, typer.Option(help="Side of the picture in pixels.")] = 192,
+    steps: int = 5,
+    runs: Annotated[int, typer.Option(help="Turns to take the median of.")] = 3,
     output: Path = RESULT,
     memory_of: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:

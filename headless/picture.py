@@ -1,8 +1,10 @@
 """A picture file read as a viewer shows it, in bytes that ComfyUI decodes to the same pixels.
 
 ComfyUI's LoadImage takes 16-bit grey for white, drops transparency and colour profiles, makes a
-batch of an animation, and edits the grey half of a file that was cut. So a file is decoded here
-first: it goes up as it is where the server sees what a viewer shows, else as an 8-bit sRGB PNG.
+batch of an animation, and edits the grey half of a file that was cut. The newest makes blocks of
+the colours of most JPEGs, and reads CMYK, YCbCr and JPEG within TIFF wrongly. So a file is decoded
+here first: it goes up as it is where every ComfyUI sees what a viewer shows, else as an 8-bit sRGB
+PNG.
 """
 
 from __future__ import annotations
@@ -134,15 +136,25 @@ def as_seen(picture: Image.Image, called: str, role: Role) -> tuple[Image.Image,
             notes.append(f"{name}: its transparent parts are taken as {ground}")
             shown = Image.alpha_composite(Image.new("RGBA", seen.size, ground), seen)
             shown = shown.convert("RGB")
-    frames = getattr(picture, "n_frames", 1)
     # The others of an MPO are previews, which core skips.
-    single = frames == 1 or picture.format == "MPO" or (role == "input" and shown is upright)
-    if not single:
-        notes.append(f"{name}: only the first of its {frames} frames or pages is used")
-    elif shown is upright:
+    frames = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
+    if shown is upright and (role == "input" if frames > 1 else decoded_alike(picture)):
         return picture, tuple(notes)
+    if frames > 1:
+        notes.append(f"{name}: only the first of its {frames} frames or pages is used")
+    if shown.mode in ("CMYK", "YCbCr"):
+        shown = shown.convert("RGB")
     shown.info = {}  # a profile or a transparent colour would be applied again
     return shown, tuple(notes)
+
+
+def decoded_alike(picture: Image.Image) -> bool:
+    """Whether every ComfyUI decodes the file as Pillow does, within 3 levels of 255."""
+    if picture.format in ("JPEG", "MPO"):
+        parts = getattr(picture, "layer", ())  # (number, share across, share down, table) each
+        whole = all(across == down == 1 for _, across, down, _ in parts)
+        return picture.mode == "L" or (picture.mode == "RGB" and whole)
+    return picture.format in SENT and picture.format != "TIFF"
 
 
 def eight_bits(picture: Image.Image, called: str) -> Image.Image:

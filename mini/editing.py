@@ -10,7 +10,7 @@ from ..checkpoints.loading import load_checkpoint
 from ..pictures.frame import fit_training_size, to_working
 from ..samplers.comfy.sampling import Cell, Edit
 from ..samplers.comfy.text import encode_instruction
-from .evaluate import Editing
+from .evaluate import NUMERICS, Editing
 
 
 def load_editing(checkpoint: Path, steps: int, text_cfg: float, image_cfg: float) -> Editing:
@@ -32,9 +32,8 @@ def load_editing(checkpoint: Path, steps: int, text_cfg: float, image_cfg: float
     def edit(images: np.ndarray, instructions: list[str], seed: int) -> np.ndarray:
         encoded = [encode_instruction(loaded.clip, words, "", "plain") for words in instructions]
         asked, negative = ([[torch.cat([row[i][0][0] for row in encoded]), {}]] for i in range(2))
-        made = Edit(
-            loaded.model, asked, negative, encode(images), steps, "euler_ancestral", "normal"
-        )
+        shared = (loaded.model, asked, negative, encode(images), steps, "euler_ancestral", "normal")
+        made = Edit(*shared, numerics=NUMERICS)
         return decode(made.sample([Cell(text_cfg, image_cfg, seed)], lambda *_: None))
 
     return Editing(edit, lambda images: decode(encode(images)["samples"]), loaded.resolution)

@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from .evaluate import BUILT_IN, Editing, held_out_edits, psnr, run_edits
+from .evaluate import BUILT_IN, NUMERICS, Editing, held_out_edits, named, psnr, run_edits
 from .instructions import EDITED, Edit
 from .scenes import render
 
@@ -83,7 +83,7 @@ def plot(curves: dict[str, list[Point]], path: Path) -> None:
     plt.close(figure)
 
 
-def markdown(points: list[Point], count: int, steps: int) -> str:
+def markdown(points: list[Point], count: int, steps: int, weights: str) -> str:
     rows = [
         f"| {p.text_cfg:g} | {p.image_cfg:g} | {p.direction:.3f} | {p.similarity:.2f} |"
         for p in points
@@ -92,8 +92,9 @@ def markdown(points: list[Point], count: int, steps: int) -> str:
         [
             "# The trade-off between text_cfg and image_cfg, measured on ip2p-mini",
             "",
-            f"`python -m instruct_pix2pix.mini.tradeoff --count {count}`: {count} held-out edits "
-            f"of each family, {steps} Euler ancestral steps, against the source as the first stage "
+            f"`python -m instruct_pix2pix.mini.tradeoff --count {count}`, {weights}: {count} "
+            f"held-out edits of each family, {steps} Euler ancestral steps, numerics {NUMERICS}, "
+            f"against the source as the first stage "
             "alone gives it back. At text_cfg 0 the instruction does not count: the source "
             "should come back.",
             "",
@@ -109,7 +110,7 @@ def markdown(points: list[Point], count: int, steps: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, default=BUILT_IN)
-    parser.add_argument("--count", type=int, default=8, help="edits of each family")
+    parser.add_argument("--count", type=int, default=2, help="edits of each family")
     parser.add_argument("--steps", type=int, default=20)
     arguments = parser.parse_args()
     # ComfyUI looks for a device when it is imported.
@@ -124,7 +125,7 @@ def main() -> None:
     curves = {name: [point(pair) for pair in pairs] for name, pairs in CURVES.items()}
     plot(curves, ROOT / "docs" / "images" / "trade-off.png")
     points = [*(one for points in curves.values() for one in points), point(ASKED_NOTHING)]
-    text = markdown(points, arguments.count, arguments.steps)
+    text = markdown(points, arguments.count, arguments.steps, named(arguments.checkpoint))
     Path(__file__).with_name("tradeoff.md").write_text(text)
 
 

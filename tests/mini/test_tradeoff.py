@@ -38,4 +38,4 @@ def test_the_curve_is_drawn_and_told(tmp_path: Path) -> None:
     points = [Point(7.5, 1.0, 0.8, 15.0), Point(7.5, 2.0, 0.6, 20.0)]
     plot({"image_cfg": points}, tmp_path / "curve.png")
     assert (tmp_path / "curve.png").stat().st_size > 1000
-    assert "| 7.5 | 2 | 0.600 | 20.00 |" in markdown(points, 1, 20)
+    assert "| 7.5 | 2 | 0.600 | 20.00 |" in markdown(points, 1, 20, "these weights")
