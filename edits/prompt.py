@@ -9,7 +9,7 @@ from .settings import SETTINGS, completed, defaults_of, of_node
 Node = dict[str, Any]
 Prompt = dict[str, Node]
 
-SCALES = {"text_cfg": 1, "image_cfg": 2}  # and the outputs of IP2PPreset that bring them
+SCALES = {"text_cfg": 1, "image_cfg": 2}  # and the outputs of IP2PPreset and IP2PAutoGuidance
 
 
 def edit_prompt(
@@ -33,7 +33,7 @@ def edit_prompt(
     preset       a name of IP2PPreset, which words the instruction from `value` and `subject` and
                  brings its scales; `instruction` is empty then
     only         IP2PEditMask finds the region of the edit; all else stays, bit for bit
-    auto         IP2PAutoGuidance finds the two scales
+    auto         IP2PAutoGuidance finds the two scales; nodes of their names show them
     settings     those of `edits.settings`, by name
 
     Raises ValueError where a value does not fit, or where instruction and preset are both given or
@@ -51,6 +51,9 @@ def edit_prompt(
     prompt["instruction"] = instruction_node(instruction, chosen)
     prompt["sampler"] = sampler_node(chosen, auto)
     prompt |= result_nodes(chosen, prefix)
+    if auto:
+        for scale, output in SCALES.items():
+            prompt[scale] = node(scale, "PreviewAny", source=["sampler", output])
     if preset:
         word_by_preset(prompt, {"preset": preset, "value": value, "subject": subject}, settings)
     if mask is not None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 BUILT_IN = "ip2p-mini (built-in)"  # as IP2PLoadCheckpoint lists the model that comes with the pack
+BUILT_IN_SCALES = {"text_cfg": 2.0, "image_cfg": 1.2}  # which suit its weights best
 
 
 @dataclass(frozen=True)

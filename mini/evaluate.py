@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..edits.settings import BUILT_IN_SCALES
 from ..metrics import pixels
 from .drawing import stream
 from .instructions import EDITED, FAMILIES, FAMILY_OF, Edit, changes, sample_edit, targets
@@ -28,8 +29,8 @@ from .media import MEDIA
 from .scenes import KINDS, Scene, attributes, render, sample_scene, vary
 
 BUILT_IN = Path(__file__).with_name("ip2p-mini.safetensors")
-# The text_cfg and image_cfg that suit the built-in weights best; the table is at the usual ones.
-SUITED = 2.0, 1.2
+# What suits the built-in weights best; the table is at the usual scales.
+SUITED = BUILT_IN_SCALES["text_cfg"], BUILT_IN_SCALES["image_cfg"]
 # What is measured draws the same noise on every version of ComfyUI.
 NUMERICS = "official"
 RESULT = Path(__file__).with_name("evaluation.md")

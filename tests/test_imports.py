@@ -135,7 +135,7 @@ RULES = (  # the first that matches counts
         Rule(
             f"mini/{name}.py",
             ("torch", "numpy", "PIL", "matplotlib", "comfy.cli_args"),
-            ("mini", "checkpoints", "metrics", "pictures", "samplers"),
+            ("mini", "checkpoints", "edits", "metrics", "pictures", "samplers"),
         )
         for name in ("editing", "evaluate", "stranger", "tradeoff")
     ),

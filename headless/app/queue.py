@@ -9,20 +9,29 @@ from collections import deque
 
 from ..batch import Endpoint
 from ..client import Client
-from ..errors import IP2PError, ServerUnavailable
+from ..errors import ExecutionFailed, IP2PError, ServerUnavailable
 from ..messages import Event, Preview
 from .session import DONE, FAILED, RUNNING, WAITING, Job, Session
 from .work import make
 
 logger = logging.getLogger(__name__)
 
+GONE = "ComfyUI went away during this edit; press Again when it is back"
+PAUSE = 2.0  # seconds between two looks at a ComfyUI that is away
+# The control that a failure concerns, by the title of the node that failed.
+CONTROLS = {"Model": "checkpoint", "Source": "upload", "Instruction": "instruction"}
+
 
 class Queue:
-    """The jobs of all sessions, on one or several ComfyUIs."""
+    """The jobs of all sessions, on one or several ComfyUIs.
+
+    clients  of the ComfyUIs that have answered, the first one first
+    """
 
     def __init__(self) -> None:
         self._order: deque[Session] = deque()
         self._news = asyncio.Condition()
+        self.clients: list[Client] = []
         self.started = asyncio.Event()  # a first ComfyUI is there
 
     async def add(self, session: Session, jobs: list[Job]) -> None:
@@ -64,32 +73,47 @@ class Queue:
                         return session, job
                 await self._news.wait()
 
-    async def serve(self, endpoint: Endpoint) -> None:
-        """Do the jobs on one ComfyUI, until cancelled."""
-        async with endpoint.editor() as client:
-            self.started.set()
-            while True:
-                session, job = await self._next()
-                self.tell_all()
-                job.task = asyncio.create_task(self._do(client, session, job))
-                gone = False
+    async def serve(self, endpoint: Endpoint, alone: bool = True) -> None:
+        """Do the jobs on one ComfyUI, until cancelled.
+
+        alone  it is the only one: raise IP2PError where it does not answer at first
+        """
+        while True:
+            try:
+                async with endpoint.editor() as client:
+                    self.clients.append(client)
+                    self.started.set()
+                    await self._work(endpoint, client)
+            except IP2PError as error:
+                if alone or not isinstance(error, ServerUnavailable):
+                    raise
+                logger.warning("%s", error)
+                await asyncio.sleep(PAUSE)
+
+    async def _work(self, endpoint: Endpoint, client: Client) -> None:
+        while True:
+            session, job = await self._next()
+            self.tell_all()
+            job.server = endpoint.url
+            job.task = asyncio.create_task(self._do(client, session, job))
+            gone = False
+            try:
+                await asyncio.shield(job.task)
+            except asyncio.CancelledError:
+                if not job.task.cancelled():  # it is the page that ends, not the edit
+                    job.task.cancel()
+                    raise
+            except ServerUnavailable:
+                gone = True
+            job.task = None
+            self.tell_all()
+            while gone:
                 try:
-                    await asyncio.shield(job.task)
-                except asyncio.CancelledError:
-                    if not job.task.cancelled():  # it is the page that ends, not the edit
-                        job.task.cancel()
-                        raise
-                except ServerUnavailable:
-                    gone = True
-                job.task = None
-                self.tell_all()
-                while gone:
-                    try:
-                        await endpoint.revive()
-                        gone = False
-                    except ServerUnavailable as error:
-                        logger.warning("%s", error)
-                        await asyncio.sleep(2)
+                    await endpoint.revive()
+                    gone = False
+                except ServerUnavailable as error:
+                    logger.warning("%s", error)
+                    await asyncio.sleep(PAUSE)
 
     async def _do(self, client: Client, session: Session, job: Job) -> None:
         def hear(message: Event | Preview) -> None:
@@ -105,11 +129,16 @@ class Queue:
             await make(client, session, job, hear)
             job.state = DONE
         except ServerUnavailable:
-            job.state, job.message = FAILED, "gone"
+            job.state, job.message = FAILED, GONE
             raise
         except IP2PError as error:
             job.state, job.message = FAILED, str(error)
-        except OSError:
-            # Its files are gone: the session has ended, or the disk is full.
+            if job.threshold is not None:
+                job.where = "mask"
+            elif isinstance(error, ExecutionFailed):
+                job.where = CONTROLS.get(error.node, "")
+        except Exception:
+            # Its files are gone as its session ended, the disk is full, or we are wrong: the queue
+            # goes on for everybody else.
             logger.exception("an edit could not be kept")
-            job.state, job.message = FAILED, "the server has no room for the result"
+            job.state, job.message = FAILED, "the result could not be kept; the page's log says why"

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,14 @@ WAITING, RUNNING, DONE, FAILED, CANCELLED = "waiting", "running", "done", "faile
 class Job:
     """One edit of one picture, from the queue to its result.
 
-    turn      the edits that were asked for together
-    settings  as `Client.edit` takes them
-    region    what the job is for: the found region of the edit, as a mask, in place of an edit
-    result    the picture that came of it
+    turn       the edits that were asked for together
+    settings   as `Client.edit` takes them
+    threshold  None for an edit; else the job finds the region of the edit in place of making it,
+               and this is where the region ends
+    result     the picture that came of it
+    message    why it failed; `where` is the control that this concerns, "" for none
+    found      what IP2PAutoGuidance took for the scales
+    server     the address of the ComfyUI that did it
     """
 
     turn: str
@@ -28,19 +33,21 @@ class Job:
     instruction: str
     settings: dict[str, Any]
     mask: str | None = None
-    region: bool = False
+    threshold: float | None = None
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     state: str = WAITING
     step: int = 0
     steps: int = 0
     result: str | None = None
     message: str = ""
+    where: str = ""
     notes: tuple[str, ...] = ()
-    seconds: float = 0.0
+    found: Mapping[str, float] = field(default_factory=dict)
+    server: str = ""
     task: asyncio.Task[None] | None = None
 
     def shown(self) -> dict[str, Any]:
-        return {k: v for k, v in vars(self).items() if k != "task"}
+        return {k: v for k, v in vars(self).items() if k not in ("task", "server")}
 
 
 @dataclass(frozen=True)
@@ -57,26 +64,40 @@ class Session:
 
     def __init__(self) -> None:
         self.id = secrets.token_urlsafe(24)
-        self._folder = tempfile.TemporaryDirectory(prefix="ip2p-app-")
-        self.folder = Path(self._folder.name)
-        self.pictures: dict[str, Kept] = {}
-        self.uploads: list[str] = []
-        self.jobs: list[Job] = []
-        self.current: str | None = None
         self.listeners: set[asyncio.Queue[tuple[str, Any]]] = set()
         self.seen = time.monotonic()
+        self._begin()
 
-    def close(self) -> None:
-        self.cancel()
-        self._folder.cleanup()
+    def _begin(self) -> None:
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self.pictures: dict[str, Kept] = {}
+        self.uploads: list[str] = []
+        self.masks: dict[str, str] = {}  # the mask of a picture
+        self.jobs: list[Job] = []
+        self.current: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Made when it is first needed: not every visitor gives a picture."""
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="ip2p-app-")
+        return Path(self._folder.name)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all pictures."""
+        paths = (kept.path for kept in self.pictures.values())
+        return sum(path.stat().st_size for path in paths if path.exists())
 
     def clear(self) -> None:
         """Forget every picture and edit, and remove the files."""
         self.cancel()
-        for kept in self.pictures.values():
-            kept.path.unlink(missing_ok=True)
-        self.pictures, self.uploads, self.jobs, self.current = {}, [], [], None
+        if self._folder:
+            self._folder.cleanup()
+        self._begin()
         self.tell()
+
+    close = clear
 
     def keep(self, name: str, suffix: str, data: bytes | None = None) -> Kept:
         """A place for a picture, with its bytes where they are there already."""
@@ -94,6 +115,15 @@ class Session:
         self.tell()
         return kept
 
+    def set_mask(self, picture: str, mask: str | None) -> None:
+        """Say where a picture may change; None for everywhere."""
+        old = self.masks.pop(picture, None)
+        if mask is not None:
+            self.masks[picture] = mask
+        if old and not any(old in (job.mask, job.result) for job in self.jobs):
+            self.pictures.pop(old).path.unlink(missing_ok=True)
+        self.tell()
+
     def cancel(self, turn: str | None = None) -> None:
         """Stop the edits of a turn, or all."""
         for job in self.jobs:
@@ -106,14 +136,18 @@ class Session:
     def tell(self, kind: str = "state", data: Any = None) -> None:
         """Let every open page of this person know."""
         for queue in self.listeners:
-            if not queue.full():
-                queue.put_nowait((kind, data))
+            if queue.full():  # a page that hears nothing for long reads all of it anew
+                while not queue.empty():
+                    queue.get_nowait()
+                kind, data = "state", None
+            queue.put_nowait((kind, data))
 
     def shown(self) -> dict[str, Any]:
         """What the page needs to draw everything anew, after a reload too."""
         return {
             "current": self.current,
             "uploads": self.uploads,
+            "masks": self.masks,
             "pictures": {k: kept.name for k, kept in self.pictures.items()},
             "jobs": [job.shown() for job in self.jobs],
         }

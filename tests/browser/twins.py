@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from instruct_pix2pix.edits.prompt import Node, Prompt, edit_prompt, node
+from instruct_pix2pix.edits.settings import BUILT_IN_SCALES
 
 API = Path(__file__).resolve().parents[2] / "workflows" / "api"
 # What suits the built-in model.
-TEXT_CFG, IMAGE_CFG = 2.0, 1.2
+TEXT_CFG, IMAGE_CFG = BUILT_IN_SCALES["text_cfg"], BUILT_IN_SCALES["image_cfg"]
 CHECKPOINT = "instruct-pix2pix-00-22000.safetensors"
 NEUTRAL = {
     f"{scale}_{name}": value

@@ -1,212 +1,309 @@
-"""The page on a real ComfyUI: in a browser where a person acts, over HTTP where a program could."""
+"""The page in a browser, with the built-in model: what a person sees and does."""
 
 import asyncio
-import http.cookiejar
 import io
 import json
-import socket
-import time
-import urllib.error
-import urllib.request
+import re
+import threading
+import zipfile
 import zlib
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from instruct_pix2pix.headless.server import PrivateServer
 from instruct_pix2pix.tests.browser.editor import chromium
-from instruct_pix2pix.tests.headless.command import ip2p
+from instruct_pix2pix.tests.headless.command import ROOT
 from PIL import Image
 
-PATIENCE = 120_000
+from .person import PATIENCE, page_at
+
+RUNNING = re.compile(r"step \d+/3000")  # too many to end by themselves
+WIDE, PHONE = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
 
 
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-@contextmanager
-def page_at(comfyui, *arguments):
-    port = free_port()
-    process = ip2p("app", "--port", port, "--server", comfyui.url, *arguments)
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A ComfyUI that has this pack and no checkpoint."""
+    base = tmp_path_factory.mktemp("base")
+    (base / "custom_nodes").mkdir()
+    (base / "custom_nodes" / "instruct-pix2pix").symlink_to(ROOT, target_is_directory=True)
+    flags = ("--base-directory", str(base), "--preview-method", "latent2rgb")
+    server = PrivateServer(arguments=flags, log=base / "comfyui.log")
     try:
-        assert process.stdout.readline().strip() == f"http://127.0.0.1:{port}"
-        yield f"http://127.0.0.1:{port}/"
+        asyncio.run(server.start())
+        yield server
     finally:
-        process.terminate()
-        process.communicate(timeout=60)
+        server.stop()
 
 
-@pytest.fixture
-def url(comfyui):
-    with page_at(comfyui) as url:
+@pytest.fixture(scope="module")
+def url(server):
+    with page_at(server) as url:
         yield url
 
 
-class Person:
-    """One browser's cookies, and the page's own routes."""
-
-    def __init__(self, url):
-        self.url = url
-        jar = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
-        self.opener = urllib.request.build_opener(jar)
-        self.get("")
-
-    def get(self, path):
-        with self.opener.open(self.url + path, timeout=120) as answer:
-            return answer.read()
-
-    def post(self, path, body, **headers):
-        """The status and the answer."""
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + "api/" + path, data, headers)
-        try:
-            with self.opener.open(request, timeout=120) as answer:
-                return answer.status, json.load(answer)
-        except urllib.error.HTTPError as error:
-            text = error.read()
-            return error.code, json.loads(text) if text.startswith(b"{") else text.decode()
-
-    def state(self):
-        return json.loads(self.get("api/state"))
-
-    def upload(self, path):
-        status, told = self.post("upload", path.read_bytes(), **{"X-Name": path.name})
-        assert status == 200, told
-        return told["id"]
-
-    def edit(self, source, **asked):
-        settings = {"steps": 1} | asked.pop("settings", {})
-        return self.post("edit", {"source": source, "settings": settings, **asked})
-
-    def finished(self):
-        deadline = time.monotonic() + 120
-        while any(job["state"] in ("waiting", "running") for job in self.state()["jobs"]):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        return self.state()["jobs"]
-
-    def picture(self, key, query=""):
-        return Image.open(io.BytesIO(self.get(f"api/picture/{key}{query}")))
-
-
-def test_a_sentence_a_tile_and_a_painted_mask(url, picture, tmp_path):
-    before = np.asarray(Image.open(picture))
+@pytest.fixture(scope="module")
+def browser(url):  # after the server, for an open browser keeps others from running event loops
     with chromium() as browser:
-        page = browser.new_page(viewport={"width": 1400, "height": 900})
-        page.set_default_timeout(PATIENCE)
-        problems = []
-        page.on("pageerror", lambda error: problems.append(error))
+        yield browser
+
+
+@pytest.fixture
+def visit(browser, url):
+    """Open the page as somebody new; whatever goes wrong in it fails the test."""
+    contexts, problems = [], []
+
+    def visit(window=WIDE, locale="en-US"):
+        context = browser.new_context(viewport=window, locale=locale)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(1000 * PATIENCE)
+        page.on("pageerror", lambda error: problems.append(str(error)))
         page.goto(url)
         page.locator("#tiles button").first.wait_for()
-        page.set_input_files("#file", picture)
-        page.locator("#stage").wait_for()
-        page.locator("summary").first.click()
-        page.fill("#steps", "1")
+        return page
 
-        page.click("#go")
-        assert "say what to change" in page.locator("#error-instruction").inner_text().lower()
-        page.fill("#instruction", "make it snow")
-        page.press("#instruction", "Enter")
-        page.locator("#strip img").wait_for()
-        with page.expect_download() as saved:
-            page.click("#png")
-        assert saved.value.suggested_filename == "photo-make-it-snow.png"
-        edited = Image.open(saved.value.path())
-        prompt = json.loads(edited.text["prompt"])
-        assert edited.size == (48, 40) and prompt["sampler"]["inputs"]["steps"] == 1
-        assert page.input_value("#seed") == str(prompt["sampler"]["inputs"]["seed"])
-
-        page.click("#undo")
-        page.locator("#strip img").wait_for(state="detached")
-        page.get_by_role("button", name="pink", exact=True).click()
-        page.locator("#history li").nth(1).wait_for()
-        page.locator("#strip img").wait_for()
-        assert page.input_value("#instruction") == "change the hair color to pink"
-
-        page.click("#undo")
-        page.locator("#strip img").wait_for(state="detached")
-        page.wait_for_function("document.getElementById('mask').clientWidth > 20")
-        page.click("#paint")
-        page.fill("#brush", "8")
-        box = page.locator("#mask").bounding_box()
-        page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
-        page.mouse.down()
-        page.mouse.move(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2, steps=4)
-        page.mouse.up()
-        page.fill("#instruction", "make it rain")
-        page.click("#go")
-        page.locator("#history li").nth(2).wait_for()
-        page.locator("#strip img").wait_for()
-        with page.expect_download() as saved:
-            page.click("#png")
-        painted = np.asarray(Image.open(saved.value.path()).convert("RGB"))
-        same = (painted == before).all(axis=-1)
-        assert same[:, 24:].all() and not same.all()
-        assert not problems
-
-        # A reload loses nothing, and a language is only other words.
-        page.reload()
-        page.locator("#history li").nth(2).wait_for()
-        assert page.input_value("#instruction") == "make it rain"
-        page.select_option("#language", "zh")
-        page.get_by_role("button", name="\u7f16\u8f91", exact=True).wait_for()
+    yield visit
+    for context in contexts:
+        context.close()
+    assert not problems
 
 
-def test_several_seeds_pick_one_go_on_and_undo(url, picture):
-    person = Person(url)
-    source = person.upload(picture)
-    assert person.edit(source, instruction="make it snow", count=3, random_scales=True)[0] == 200
-    jobs = person.finished()
-    assert [job["state"] for job in jobs] == ["done"] * 3
-    assert len({job["settings"]["seed"] for job in jobs}) == 3
-    assert all(6 <= job["settings"]["text_cfg"] <= 9 for job in jobs)
-    assert all(1.2 <= job["settings"]["image_cfg"] <= 1.8 for job in jobs)
-    person.post("current", {"picture": jobs[1]["result"]})
-    assert person.state()["current"] == jobs[1]["result"]
-    fixed = {"seed": 5, "text_cfg": 4.0}
-    asked = {"instruction": "make it rain", "random_seed": False, "count": 2, "settings": fixed}
-    person.edit(jobs[1]["result"], **asked)
-    jobs = person.finished()
-    assert [job["settings"]["seed"] for job in jobs[3:]] == [5, 6]
-    assert {job["source"] for job in jobs[3:]} == {jobs[1]["result"]}
+@pytest.fixture
+def page(visit, picture):
+    """The page with a photo, at one step an edit."""
+    page = visit()
+    give(page, picture)
+    set_steps(page, 1)
+    return page
 
 
-def test_a_result_brings_its_settings_back_in_every_format(url, picture):
-    person = Person(url)
-    settings = {"text_cfg": 4.5, "seed": 9, "negative": "blur", "sampler_name": "euler"}
-    person.edit(
-        person.upload(picture), instruction="make it snow", random_seed=False, settings=settings
+def give(page, *files):
+    page.set_input_files("#file", files)
+    page.locator("#stage").wait_for()
+    page.wait_for_function(
+        "(name) => document.getElementById('stage-title').textContent === name",
+        arg=getattr(files[-1], "name", None) or files[-1]["name"],
     )
-    (job,) = person.finished()
-    for kind in ("png", "jpeg", "webp"):
-        data = person.get(f"api/picture/{job['result']}?format={kind}")
-        assert Image.open(io.BytesIO(data)).format == kind.upper()
-        read = person.post("upload", data)[1]["settings"]
-        assert read | settings == read and read["instruction"] == "make it snow"
 
 
-def test_the_region_of_an_edit_is_found_for_the_brush(url, picture):
-    person = Person(url)
-    person.edit(person.upload(picture), instruction="make it snow", region=True)
-    (job,) = person.finished()
-    assert job["state"] == "done", job["message"]
-    region = person.picture(job["result"])
-    assert region.size == (48, 40) and set(np.unique(region.convert("L"))) <= set(range(256))
+def set_steps(page, steps):
+    page.evaluate("() => { document.getElementById('more').open = true }")
+    page.fill("#steps", str(steps))
 
 
-def test_a_phones_photo_stands_upright_and_keeps_its_size(url, tmp_path):
+def ask_for(page, instruction):
+    page.fill("#instruction", instruction)
+    page.press("#instruction", "Enter")
+
+
+def wait_for(page, results):
+    """Until there are so many results in the history and nothing is being made."""
+    page.wait_for_function(
+        """(results) => document.querySelectorAll("#history img").length === results
+            && !document.querySelector(".job")""",
+        arg=results,
+    )
+
+
+def saved(page, kind="png"):
+    with page.expect_download() as download:
+        page.click(f"#{kind}")
+    return download.value.suggested_filename, Image.open(download.value.path())
+
+
+def mask_of(page):
+    """How much of the picture is painted."""
+    return page.evaluate("""() => {
+        const canvas = document.getElementById("mask")
+        const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data
+        return data.filter((_, at) => at % 4 === 3 && data[at]).length / data.length * 4
+    }""")
+
+
+def wait_for_mask(page, condition):
+    page.wait_for_function(f"""() => {{
+        const canvas = document.getElementById("mask")
+        const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data
+        const share = data.filter((_, at) => at % 4 === 3 && data[at]).length / data.length * 4
+        return share {condition}
+    }}""")
+
+
+def test_edit_by_sentence_and_by_tile_and_undo(page):
+    assert (page.input_value("#text_cfg"), page.input_value("#image_cfg")) == ("2", "1.2")
+    assert "drawings" in page.inner_text("#drawings")
+    page.click("#go")
+    page.get_by_text("say what to change").wait_for()
+    assert page.evaluate("() => document.activeElement.id") == "instruction"
+    ask_for(page, "make it snow")
+    wait_for(page, 1)
+    name, edited = saved(page)
+    used = json.loads(edited.text["prompt"])["sampler"]["inputs"]
+    assert name == "photo-make-it-snow.png" and edited.size == (48, 40)
+    assert (used["steps"], used["text_cfg"], used["image_cfg"]) == (1, 2.0, 1.2)
+    assert page.input_value("#seed") == str(used["seed"])
+    for kind, format in (("jpg", "JPEG"), ("webp", "WEBP")):
+        name, edited = saved(page, kind)
+        assert name == f"photo-make-it-snow.{kind}" and edited.format == format
+
+    page.click("#undo")
+    page.locator("#made").wait_for(state="hidden")
+    page.get_by_role("button", name="pink", exact=True).first.click()
+    wait_for(page, 2)
+    assert page.input_value("#instruction") == "change the hair color to pink"
+
+
+def test_a_painted_mask_is_kept_and_nothing_else_changes(page, picture):
+    before = np.asarray(Image.open(picture))
+    page.click("#paint")
+    page.fill("#brush", "20")
+    box = page.locator("#mask").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2, steps=4)
+    page.mouse.up()
+    by_pointer = mask_of(page)
+    page.focus("#mask")
+    for key in ("ArrowDown", "ArrowDown", "Space"):  # from the middle of the picture
+        page.keyboard.press(key)
+    assert mask_of(page) > by_pointer > 0
+    ask_for(page, "make it rain")
+    wait_for(page, 1)
+    edited = np.asarray(saved(page)[1].convert("RGB"))
+    same = (edited == before).all(axis=-1)
+    assert same[:, 28:].all() and same[:10].all() and not same.all()
+
+    page.reload()
+    page.click("#undo")
+    wait_for_mask(page, "> 0")
+    assert page.input_value("#instruction") == "make it rain"
+    page.click("#everywhere")
+    wait_for_mask(page, "=== 0")
+
+
+def test_the_region_is_found_and_made_larger(visit):
+    page = visit()
+    give(page, ROOT / "workflows" / "pictures" / "ip2p-woman.png")
+    set_steps(page, 1)
+    page.fill("#instruction", "make her hair blue")
+    page.click("#find")
+    wait_for_mask(page, "> 0")
+    found = mask_of(page)
+    assert found < 0.9 and "% of the picture" in page.inner_text("#notes")
+    page.fill("#threshold", "0.15")
+    page.dispatch_event("#threshold", "change")
+    wait_for_mask(page, f"> {found}")
+    assert page.locator("#history img").count() == 0  # it is no edit
+
+
+def test_several_random_ones_pick_one_go_on_and_back_to_any_turn(page):
+    page.check("#random_scales")
+    page.fill("#count", "2")
+    ask_for(page, "make it snow")
+    wait_for(page, 2)
+    first = page.locator("#strip button").first
+    first.click()
+    page.locator("#strip button[aria-pressed=true]").first.wait_for()
+    page.wait_for_function(
+        "() => document.querySelector('#strip button').getAttribute('aria-pressed') === 'true'"
+    )
+    assert 6 <= float(page.input_value("#text_cfg")) <= 9
+    assert 1.2 <= float(page.input_value("#image_cfg")) <= 1.8
+    page.fill("#count", "1")
+    ask_for(page, "make it rain")
+    wait_for(page, 3)
+    page.locator("#history li").nth(2).get_by_role("button").click()  # the first of all
+    page.locator("#strip button").nth(1).wait_for()
+    assert page.inner_text("#stage-title") == "make it snow"
+
+
+def test_a_batch_and_its_archive(page, picture, tmp_path):
+    other = tmp_path / "\u5199\u771f.png"
+    other.write_bytes(picture.read_bytes())
+    give(page, other)
+    assert page.locator("#uploads button").count() == 2
+    page.check("#all")
+    ask_for(page, "make it snow")
+    wait_for(page, 2)
+    with page.expect_download() as download:
+        page.click("#zip")
+    with zipfile.ZipFile(download.value.path()) as archive:
+        names = ["001-photo-make-it-snow.png", "002-\u5199\u771f-make-it-snow.png"]
+        assert archive.namelist() == names
+        assert Image.open(io.BytesIO(archive.read(names[1]))).size == (48, 40)
+
+
+def test_a_dropped_result_brings_every_setting_back(page, visit, tmp_path):
+    page.select_option("#scheduler", "karras")
+    page.fill("#negative", "blur")
+    page.fill("#feather", "3")
+    page.fill("#image_cfg", "3.25")
+    page.uncheck("#random_seed")
+    page.fill("#seed", "77")
+    ask_for(page, "make it snow")
+    wait_for(page, 1)
+    with page.expect_download() as download:
+        page.click("#png")
+    other = visit()
+    (tmp_path / "result.png").write_bytes(download.value.path().read_bytes())
+    give(other, tmp_path / "result.png")
+    other.get_by_text("settings of this file").wait_for()
+    values = {"scheduler": "karras", "negative": "blur", "feather": "3", "image_cfg": "3.25"}
+    values |= {"seed": "77", "steps": "1", "instruction": "make it snow"}
+    assert {name: other.input_value(f"#{name}") for name in values} == values
+    assert not other.is_checked("#random_seed")
+
+
+def test_an_example_runs_at_one_press(visit):
+    page = visit()
+    set_steps(page, 1)
+    page.get_by_role("button", name="make her hair blue").click()
+    wait_for(page, 1)
+    assert page.inner_text("#stage-title") == "make her hair blue"
+
+
+def test_a_reload_during_a_run_and_cancel(page):
+    set_steps(page, 3000)
+    ask_for(page, "make it snow")
+    page.get_by_text(RUNNING).wait_for()
+    page.reload()
+    page.get_by_text(RUNNING).wait_for()
+    page.locator("#live").wait_for()
+    page.get_by_role("button", name="Cancel: make it snow").click()
+    page.locator(".job").wait_for(state="detached")
+    assert "(cancelled)" in page.inner_text("#history")
+
+
+def test_two_people_take_turns_and_see_nothing_of_each_other(page, visit, picture):
+    other = visit(PHONE)
+    give(other, picture)
+    set_steps(other, 1)
+    set_steps(page, 3000)
+    ask_for(page, "make it snow")
+    page.get_by_text(RUNNING).wait_for()
+    ask_for(other, "make it rain")
+    other.get_by_text("waiting, 1 before it").wait_for()
+    page.get_by_role("button", name="Cancel: make it snow").click()
+    wait_for(other, 1)
+    assert other.inner_text("#stage-title") == "make it rain"
+    assert "make it rain" not in page.inner_text("body")
+    assert "snow" not in other.inner_text("#history")
+
+
+def test_a_phones_photo_stands_upright_and_keeps_its_size(visit, tmp_path):
     turned = Image.Exif()
     turned[0x0112] = 6
     path = tmp_path / "phone.jpg"
     Image.new("RGB", (4000, 3000), (90, 120, 60)).save(path, exif=turned)
-    person = Person(url)
-    person.edit(person.upload(path), instruction="make it snow")
-    (job,) = person.finished()
-    assert job["state"] == "done", job["message"]
-    assert person.picture(job["result"]).size == (3000, 4000)
+    page = visit(PHONE)
+    give(page, path)
+    set_steps(page, 1)
+    ask_for(page, "make it snow")
+    wait_for(page, 1)
+    assert saved(page)[1].size == (3000, 4000)
+    assert page.evaluate("() => document.documentElement.scrollWidth") == PHONE["width"]
 
 
 def bomb():
@@ -221,88 +318,107 @@ def bomb():
     return b"\x89PNG\r\n\x1a\n" + data
 
 
-@pytest.mark.parametrize(
-    ("name", "data", "words"),
-    [
+def test_hostile_uploads_are_refused_beside_their_control(visit, tmp_path):
+    page = visit()
+    large = tmp_path / "large.png"
+    with large.open("wb") as file:
+        file.truncate(100 << 20)
+    for name, data, words in (
         (
             "drawing.svg",
             b"<svg xmlns='http://www.w3.org/2000/svg'><script/></svg>",
             "not a picture",
         ),
         ("program.png", b"MZ" + bytes(5000), "not a picture"),
-        ("bomb.png", bomb(), "decompression bomb"),
-        ("large.png", bytes(41 << 20), "larger than 40 MB"),
-    ],
-)
-def test_hostile_uploads_are_refused_beside_their_control(url, name, data, words):
-    person = Person(url)
-    status, told = person.post("upload", data, **{"X-Name": name})
-    assert status == 400 and told["where"] == "upload" and words in told["message"]
-    assert person.state()["uploads"] == []
+        ("bomb.png", bomb(), "bomb"),
+        ("empty.png", b"", "is empty"),
+        (large, None, "larger than 40 MB"),
+    ):
+        file = name if data is None else {"name": name, "mimeType": "image/png", "buffer": data}
+        page.set_input_files("#file", file)
+        page.locator("#error-upload").get_by_text(words).wait_for()
+    assert page.locator("#stage").is_hidden()
 
 
-@pytest.mark.parametrize(
-    ("asked", "where", "words"),
-    [
-        ({"settings": {"steps": "many"}, "instruction": "x"}, "steps", "'many'"),
-        ({"settings": {"text_cfg": -1}, "instruction": "x"}, "text_cfg", "got -1"),
-        ({"instruction": "x", "count": 99}, "count", "1 to 16"),
-        ({"instruction": "  "}, "instruction", "say what to change"),
-        ({"instruction": "x", "source": "nothing"}, "upload", "picture first"),
-        ({"instruction": "x", "mask": "nothing"}, "mask", "paint it again"),
-    ],
-)
-def test_what_cannot_be_is_said_beside_its_control(url, picture, asked, where, words):
-    person = Person(url)
-    source = person.upload(picture)
-    status, told = person.post("edit", {"source": source, **asked})
-    assert status == 400 and told["where"] == where and words in told["message"]
+def test_it_speaks_chinese(visit, picture):
+    page = visit(PHONE, "zh-CN")
+    assert page.evaluate("() => document.documentElement.lang") == "zh"
+    page.click("#go")
+    page.get_by_text("\u8bf7\u5148\u9009\u62e9\u4e00\u5f20\u56fe\u7247").wait_for()
+    give(page, picture)
+    set_steps(page, 0)
+    page.get_by_role("button", name="\u7c89\u8272", exact=True).first.click()  # pink
+    page.get_by_text("steps\uff1a\u6536\u5230 0").wait_for()
+    set_steps(page, 1)
+    page.get_by_role("button", name="\u7c89\u8272", exact=True).first.click()
+    wait_for(page, 1)
+    assert page.inner_text("#stage-title") == "change the hair color to pink"
+    page.select_option("#language", "en")
+    page.get_by_role("button", name="pink", exact=True).first.wait_for()
 
 
-def test_nothing_of_one_person_is_shown_to_another_and_a_cancelled_edit_ends(url, picture):
-    one, other = Person(url), Person(url)
-    source = one.upload(picture)
-    _, told = one.edit(source, instruction="make it snow", settings={"steps": 5000})
-    with pytest.raises(urllib.error.HTTPError, match="404"):
-        other.get(f"api/picture/{source}")
-    assert other.state()["pictures"] == {} and other.post("current", {"picture": source})[0] == 400
-    theirs = other.upload(picture)
-    other.edit(theirs, instruction="make it rain")
-    deadline = time.monotonic() + 60
-    while one.state()["jobs"][0]["state"] != "running":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    one.post("cancel", {"turn": told["turn"]})
-    assert [job["state"] for job in other.finished()] == ["done"]
-    assert one.state()["jobs"][0]["state"] == "cancelled"
-    one.post("reset", {})
-    assert one.state()["pictures"] == {}
+@pytest.mark.parametrize("window", [WIDE, PHONE], ids=["wide", "phone"])
+def test_keyboard_and_screen_reader(visit, picture, window):
+    page = visit(window)
+
+    def serious():
+        found = Axe().run(page).response["violations"]
+        return [
+            (rule["id"], node["html"][:200])
+            for rule in found
+            if rule["impact"] in ("serious", "critical")
+            for node in rule["nodes"]
+        ]
+
+    assert not serious()
+    page.focus("#tab-hair")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("() => document.activeElement.id") == "tab-make-up"
+    page.get_by_role("button", name="red lipstick").wait_for()
+    give(page, picture)
+    set_steps(page, 1)
+    page.fill("#count", "2")
+    ask_for(page, "make it snow")
+    wait_for(page, 2)
+    page.locator("#strip button").first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function(
+        "() => document.activeElement.matches('#strip button[aria-pressed=true]:first-child')"
+    )
+    set_steps(page, 0)
+    page.click("#go")
+    page.locator("#error-steps").get_by_text("give 1 to").wait_for()
+    for details in page.locator("details").all():
+        details.evaluate("(e) => { e.open = true }")
+    page.click("#paint")
+    assert not serious()
 
 
-def test_who_may_come_in(comfyui):
-    with page_at(comfyui, "--auth", "salon:secret") as url:
-        with pytest.raises(urllib.error.HTTPError, match="401"):
-            Person(url)
-    with page_at(comfyui) as url:
-        status, told = Person(url).post("reset", {}, Origin="http://evil.example.com")
-        assert status == 403 and "itself only" in told
+def test_a_result_opens_in_the_editor(page, server):
+    ask_for(page, "make it snow")
+    wait_for(page, 1)
+    with page.expect_popup() as popup:
+        page.click("#editor")
+    editor = popup.value
+    editor.wait_for_function(
+        """() => window.app?.graph?.nodes.some((node) => node.type === "IP2PEncodeInstruction"
+            && node.widgets.some((widget) => widget.value === "make it snow"))""",
+        timeout=1000 * PATIENCE,
+    )
 
 
-def test_a_server_that_dies_during_an_edit_is_told_of(comfyui, picture):
-    server = PrivateServer(arguments=comfyui.arguments)
-    try:
-        asyncio.run(server.start())
-        with page_at(server) as url:
-            person = Person(url)
-            source = person.upload(picture)
-            person.edit(source, instruction="make it snow", settings={"steps": 5000})
-            deadline = time.monotonic() + 120
-            while person.state()["jobs"][0]["step"] < 2:
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
-            server.stop()
-            (job,) = person.finished()
-            assert (job["state"], job["message"]) == ("failed", "gone")
-            assert person.picture(source).size == (48, 40)  # nothing else is lost
-    finally:
-        server.stop()
+def test_a_comfyui_that_dies_during_a_run_and_comes_back(page, server):
+    set_steps(page, 3000)
+    ask_for(page, "make it snow")
+    page.get_by_text(RUNNING).wait_for()
+    server.stop()
+    page.get_by_text("ComfyUI went away").wait_for()
+    page.reload()  # the page itself is still whole
+    page.get_by_text("ComfyUI went away").wait_for()
+    assert page.inner_text("#stage-title") == "photo.png"
+    starting = threading.Thread(target=lambda: asyncio.run(server.start()))
+    starting.start()
+    starting.join()
+    set_steps(page, 1)
+    ask_for(page, "make it rain")
+    wait_for(page, 1)

@@ -27,7 +27,19 @@ def test_people_take_turns():
 def test_a_closed_session_leaves_no_file_and_no_work():
     session = Session()
     kept = session.keep("photo.png", ".png", b"bytes")
-    session.jobs.append(Job("t", kept.id, "x", {}))
+    job = Job("t", kept.id, "x", {})
+    session.jobs.append(job)
     folder = session.folder
     session.close()
-    assert not folder.exists() and session.jobs[0].state == CANCELLED
+    assert not folder.exists() and job.state == CANCELLED and not session.pictures
+
+
+def test_a_page_that_does_not_listen_reads_all_of_it_anew():
+    async def use():
+        session, news = Session(), asyncio.Queue(2)
+        session.listeners.add(news)
+        for kind in ("state", "preview", "step"):  # the third finds no room
+            session.tell(kind)
+        return [news.get_nowait() for _ in range(news.qsize())]
+
+    assert asyncio.run(use()) == [("state", None)]
