@@ -1,4 +1,4 @@
-"""One checkpoint into another file: one set of weights, another precision, one .safetensors.
+"""One checkpoint into another: one set of weights, another precision, a file or a folder.
 
 A program of its own, as `ip2p convert` starts it. Nothing is loaded as a model: tensors go from the
 mapped file to the new one.
@@ -17,16 +17,20 @@ WRONG_INPUT = 3  # exit code; standard output then says what to correct
 
 
 def convert(source: Path, target: Path, weights: Any, precision: Any) -> str:
-    """Writes `target`; one line that says what became of what.
+    """Writes `target`, a name that ends in .safetensors, or a diffusers folder; what came of it.
 
     Raises CheckpointError for a source that is no editor, or a precision that its numbers exceed.
     """
+    from .folders import save_folder
     from .layouts import read_checkpoint
     from .saving import save_parts
 
     parts = read_checkpoint(source, weights)
-    save_parts(target, parts, None if precision == "keep" else precision)
-    return f"{target}: {parts.family.title}, {target.stat().st_size / 1e9:.2f} GB"
+    save = save_parts if target.suffix.lower() == ".safetensors" else save_folder
+    save(target, parts, None if precision == "keep" else precision)
+    files = [path for path in (target, *target.rglob("*")) if path.is_file()]
+    size = sum(path.stat().st_size for path in files)
+    return f"{target}: {parts.family.title}, {size / 1e9:.2f} GB"
 
 
 def main() -> None:

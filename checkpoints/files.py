@@ -21,6 +21,7 @@ from .outline import (
     VARIANTS,
     OutlineError,
     component_files,
+    read_outline,
     short_name,
 )
 from .pickles import WRAPPERS, PickleError, Stored, read_pickle
@@ -85,6 +86,12 @@ def read_component(
     for file in files:
         tensors |= read_tensors(file, short_name(file))[0]
     return tensors
+
+
+def read_metadata(folder: Path, stem: str) -> dict[str, str]:
+    """What the .safetensors files of one folder of a diffusers pipeline say of themselves."""
+    outlines = (read_outline(file) for file in component_files(folder, stem, stem))
+    return {key: text for each in outlines if each for key, text in each.metadata.items()}
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -12,12 +12,13 @@ import comfy.diffusers_convert
 import comfy.utils
 import torch
 
-from .families import Family
+from .families import Family, TextEncoder
 from .files import (
     CheckpointError,
     StateDict,
     parse_settings,
     read_component,
+    read_metadata,
     read_settings,
     read_tensors,
 )
@@ -179,7 +180,7 @@ def _read_file(path: Path, weights: Weights) -> Parts:
             for encoder in family.text
         ),
         _checked_resolution(resolution, name),
-        {key: tensors[key] for key in SAMPLING if key in tensors},
+        {key: tensors[key] for key in SAMPLING if key in tensors} or _told_by_spread(family, unet),
         (text_config,),
         metadata,
         architecture,
@@ -207,25 +208,38 @@ def _read_folder(folder: Path, weights: Weights) -> Parts:
     family = recognised(chosen, name, Outline({}, pipeline=pipeline))
     marked = "the raw weights" if chosen is raw else "the EMA weights"
     chosen = _said(chosen, name, marked if both else "its one set of weights")
+    bare = unet_from_diffusers(chosen)
+    scheduler = read_settings(folder / "scheduler" / "scheduler_config.json")
+    sampling = _sampling(scheduler) if scheduler else _told_by_spread(family, bare)
     # In latent pixels, an eighth of the picture's. Some exports say nothing, or give a pair.
     sample_size = read_settings(place / "config.json").get("sample_size")
-    resolution = 8 * sample_size if isinstance(sample_size, int) else family.resolution
+    metadata = read_metadata(place, NETWORK)
+    architecture = parse_settings(metadata.get(ARCHITECTURE, "{}"), name)
+    resolution = architecture.get("resolution", family.resolution)
+    if isinstance(sample_size, int):
+        resolution = 8 * sample_size
+    if resolution != family.resolution:
+        architecture["resolution"] = resolution
     return Parts(
         family,
-        unet_from_diffusers(chosen),
+        bare,
         comfy.diffusers_convert.convert_vae_state_dict(
             read_component(folder / "vae", NETWORK, NETWORK)
         ),
         tuple(
-            _with_hugging_face_names(
-                read_component(folder / encoder.folder, "model", "pytorch_model"), False
+            _whole(
+                encoder,
+                _with_hugging_face_names(
+                    read_component(folder / encoder.folder, "model", "pytorch_model"), False
+                ),
             )
             for encoder in family.text
         ),
         _checked_resolution(resolution, name),
-        _sampling(read_settings(folder / "scheduler" / "scheduler_config.json")),
+        sampling,
         tuple(read_settings(folder / encoder.folder / "config.json") for encoder in family.text),
-        architecture={} if resolution == family.resolution else {"resolution": resolution},
+        metadata,
+        architecture,
     )
 
 
@@ -244,6 +258,14 @@ def _sampling(scheduler: dict[str, Any]) -> StateDict:
         }
     names = ["v_pred"] + ["ztsnr"] * bool(scheduler.get("rescale_betas_zero_snr"))
     return {name: torch.tensor([]) for name in names}
+
+
+def _told_by_spread(family: Family, unet: StateDict) -> StateDict:
+    """`v_pred` for a UNet that shows it, where no file tells how the model was trained."""
+    name, least = family.velocity or ("", 0.0)
+    if name in unet and float(unet[name].float().std(unbiased=False)) > least:
+        return {"v_pred": torch.tensor([])}
+    return {}
 
 
 def _single_set(unet: StateDict, weights: Weights, name: str) -> StateDict:
@@ -288,6 +310,18 @@ def _with_hugging_face_names(tensors: StateDict, open_clip: bool) -> StateDict:
         return dict(comfy.utils.clip_text_transformers_convert(dict(tensors), "", ""))
     outside = ("text_model.", "text_projection.")
     return {k if k.startswith(outside) else f"text_model.{k}": v for k, v in tensors.items()}
+
+
+def _whole(encoder: TextEncoder, text: StateDict) -> StateDict:
+    """A folder's text encoder with the last layer that is never read, as a copy of that before."""
+    layers = "text_model.encoder.layers."
+    numbers = [int(key.removeprefix(layers).split(".")[0]) for key in text if layers in key]
+    if not encoder.unused or not numbers:
+        return text
+    last = f"{layers}{max(numbers)}."
+    more = f"{layers}{max(numbers) + 1}."
+    copied = (key for key in text if key.startswith(last))
+    return text | {more + key.removeprefix(last): text[key].clone() for key in copied}
 
 
 def _blocks(names: Iterable[str]) -> dict[str, Any]:

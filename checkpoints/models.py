@@ -27,6 +27,7 @@ import torch
 from comfy.ldm.models.autoencoder import AutoencoderKL
 from comfy.model_patcher import ModelPatcher
 
+from .core_class import core_class
 from .families import Family
 from .files import CheckpointError, StateDict
 from .layouts import ARCHITECTURE_TENSOR, Parts
@@ -41,7 +42,7 @@ def build_model(parts: Parts, name: str, **options: Any) -> ModelPatcher:
     `options` are passed on to core where its version takes them (`disable_dynamic`).
     """
     config = detect(parts.family, parts.unet, name)
-    if type(config).matches(config.unet_config):
+    if type(config) in comfy.supported_models.models and config.matches(config.unet_config):
         load = comfy.sd.load_diffusion_model_state_dict
         tensors = {**parts.unet, **parts.sampling}
         patcher = load(sd=tensors, metadata=parts.metadata, **_accepted(load, options))
@@ -60,7 +61,7 @@ def build_vae(vae: StateDict, name: str) -> comfy.sd.VAE:
     if "encoder.conv_in.weight" not in vae:
         return comfy.sd.VAE(sd=vae)
     try:
-        params = _vae_params(vae)
+        params = vae_params(vae)
         with torch.device("meta"):
             empty = AutoencoderKL(**params)
     except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
@@ -83,34 +84,37 @@ def build_clip(
     """
     if not any(parts.text):
         return None
-    configs = _text_configs(parts, name)
-    target = getattr(comfy.supported_models, parts.family.core_class)({}).clip_target({})
-    shapes = {f"clip_{which}_model_config": config for which, config in configs.items()}
+    configs = text_configs(parts, name)
+    target = core_class(parts.family)({}).clip_target({})
+    shapes: dict[str, Any] = {f"clip_{w}_model_config": config for w, config in configs.items()}
+    if len(configs) == 1:  # under this name one alone looks for its shape
+        shapes["model_name"] = f"clip_{next(iter(configs))}"
     empty = target.clip(device="meta", dtype=torch.float32, model_options=dict(shapes))
     for which, text in zip(configs, parts.text, strict=True):
         encoder = getattr(empty, f"clip_{which}").transformer
-        _check_complete(encoder, text, "text encoder", name, optional=which == "l")
+        _check_complete(encoder, text, "text encoder", name, optional=which != "g")
     precision = _text_precision(parts.text)
+    texts = [_projected(text) for text in parts.text]
     if list(configs.values()) == [encoder.shape for encoder in parts.family.text]:
         load = comfy.sd.load_text_encoder_state_dicts
         return load(
-            state_dicts=[dict(text) for text in parts.text],
+            state_dicts=texts,
             embedding_directory=embedding_directory,
             clip_type=comfy.sd.CLIPType.STABLE_DIFFUSION,
             model_options=precision,
             **_accepted(load, options),
         )
-    table = parts.text[0]["text_model.embeddings.token_embedding.weight"]
+    table = texts[0]["text_model.embeddings.token_embedding.weight"]
     clip = comfy.sd.CLIP(
         target=target,
         embedding_directory=embedding_directory,
         tokenizer_data={"clip_l_tokenizer_class": partial(WarningTokenizer, table)},
-        parameters=sum(comfy.utils.calculate_parameters(text) for text in parts.text),
+        parameters=sum(comfy.utils.calculate_parameters(text) for text in texts),
         model_options={**shapes, **precision},
         **_accepted(comfy.sd.CLIP.__init__, options),
     )
-    for which, text in zip(configs, parts.text, strict=True):
-        getattr(clip.cond_stage_model, f"clip_{which}").load_sd(dict(text))
+    for which, text in zip(configs, texts, strict=True):
+        getattr(clip.cond_stage_model, f"clip_{which}").load_sd(text)
     return clip
 
 
@@ -118,7 +122,7 @@ def detect(family: Family, unet: StateDict, name: str) -> comfy.supported_models
     """The configuration of core's class at the width of these tensors, which are all there."""
     try:
         detected = comfy.model_detection.detect_unet_config(unet, "")
-        config = getattr(comfy.supported_models, family.core_class)(detected)
+        config = core_class(family)(detected)
         config.set_inference_dtype(torch.float32, None)
         model = config.get_model({}, "", device=torch.device("meta"))
     # A file can describe any network, and those refuse in many ways.
@@ -132,7 +136,7 @@ def _build_narrow(
     config: comfy.supported_models_base.BASE, parts: Parts, name: str, options: dict[str, Any]
 ) -> ModelPatcher:
     """What core's loader does, for a width that its detection does not know."""
-    unet = _unscaled(parts.unet)
+    unet = unscaled(parts.unet)
     management = comfy.model_management
     dtypes = list(config.supported_inference_dtypes)
     dtype = management.unet_dtype(
@@ -167,7 +171,7 @@ def _sample_by_velocity(patcher: ModelPatcher, parts: Parts) -> None:
     patcher.model.model_sampling = comfy.model_base.model_sampling(config, velocity)
 
 
-def _unscaled(unet: StateDict) -> StateDict:
+def unscaled(unet: StateDict) -> StateDict:
     """Weights in scaled fp8 as their numbers are; others as they came."""
     scale = ".scale_weight"
     scaled = {key.removesuffix(scale) for key in unet if key.endswith(scale)}
@@ -182,7 +186,7 @@ def _unscaled(unet: StateDict) -> StateDict:
     return bare
 
 
-def _text_configs(parts: Parts, name: str) -> dict[str, dict[str, Any]]:
+def text_configs(parts: Parts, name: str) -> dict[str, dict[str, Any]]:
     """The settings of each text encoder: from its shapes, the rest from the file."""
     configs = {}
     described = (*parts.text_configs, *({},) * len(parts.text))
@@ -199,6 +203,16 @@ def _text_configs(parts: Parts, name: str) -> dict[str, dict[str, Any]]:
             )
         configs[encoder.name] = {**shape, "num_attention_heads": heads, "hidden_act": activation}
     return configs
+
+
+def _projected(text: StateDict) -> StateDict:
+    """A text encoder with a projection, the identity where the file has none.
+
+    Core has one in every encoder and reads it in some; what is missing would be at random there.
+    """
+    table = text["text_model.embeddings.token_embedding.weight"]
+    identity = torch.eye(table.shape[1], dtype=table.dtype)
+    return {"text_projection.weight": identity, **text}
 
 
 def _text_precision(texts: tuple[StateDict, ...]) -> dict[str, Any]:
@@ -226,7 +240,8 @@ def _check_complete(
 ) -> None:
     """Core leaves what is missing at random, and the picture is noise without a word.
 
-    optional  whether `text_projection.weight` may be missing: core's CLIP-L has one, files none
+    optional  whether `text_projection.weight` may be missing: core's encoders have one, files of
+              CLIP-L and diffusers folders none
     """
     wanted = {k: v.shape for k, v in empty.state_dict().items()}
     if optional:
@@ -260,7 +275,8 @@ def _accepted(function: Callable, options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name in known}
 
 
-def _vae_params(vae: StateDict) -> dict[str, Any]:
+def vae_params(vae: StateDict) -> dict[str, Any]:
+    """The settings of core's AutoencoderKL for these weights."""
     width = vae["encoder.conv_in.weight"].shape[0]
     levels = _count(vae, "encoder.down.{}.")
     channels = [vae[f"encoder.down.{i}.block.0.conv1.weight"].shape[0] for i in range(levels)]

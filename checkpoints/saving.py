@@ -8,25 +8,24 @@ from pathlib import Path
 from typing import Any, Literal
 
 import comfy.diffusers_convert
-import comfy.model_base
 import comfy.model_sampling
 import comfy.sd
-import comfy.supported_models
 import safetensors.torch
 import torch
 from comfy.model_patcher import ModelPatcher
 
-from .families import SDXL
+from .core_class import family_of_model
+from .families import SDXL, Family
 from .files import CheckpointError, StateDict
 from .layouts import ARCHITECTURE, ARCHITECTURE_TENSOR, VAE, Parts
 from .merging import weight_of
+from .models import unscaled
 from .signs import UNET
 
 Precision = Literal["fp16", "bf16", "fp32"]
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
-
-EDITOR = {False: "stable-diffusion-v1-edit", True: "stable-diffusion-xl-v1-edit"}
-"""`modelspec.architecture` of an editor, by whether it is SDXL."""
+# What a file's metadata says of its own bytes, no longer true of another file.
+OF_THE_BYTES = ("modelspec.hash", "sshs_")
 
 
 def save_model(
@@ -41,6 +40,7 @@ def save_model(
     Raises CheckpointError where a weight does not fit into `precision`.
     """
     config = model.model.model_config
+    family = family_of_model(model.model)
     tensors = config.process_unet_state_dict_for_saving(
         {k.removeprefix("diffusion_model."): v for k, v in _weights(model, "diffusion_model.")}
     )
@@ -50,8 +50,9 @@ def save_model(
     if vae is not None:
         tensors |= config.process_vae_state_dict_for_saving(dict(vae.get_sd()))
     architecture = bytes(described.tolist()).decode() if described is not None else "{}"
-    sampling = _sampling(model)
-    write(path, tensors, sampling, precision, is_sdxl(model), json.loads(architecture))
+    tensors = converted(tensors, precision)
+    described_by = metadata_of(family, path.stem, _sampling(model), json.loads(architecture))
+    write(path, tensors | _sampling(model), described_by)
 
 
 def save_parts(path: Path, parts: Parts, precision: Precision | None) -> None:
@@ -59,53 +60,63 @@ def save_parts(path: Path, parts: Parts, precision: Precision | None) -> None:
 
     Nothing is loaded as a model, so the weights are those of the file bit for bit.
     """
-    tensors = {UNET + name: tensor for name, tensor in parts.unet.items()}
+    unet = unscaled(parts.unet) if precision else parts.unet
+    tensors = {UNET + name: tensor for name, tensor in unet.items()}
     tensors |= {VAE + name: tensor for name, tensor in parts.vae.items()}
     for encoder, text in zip(parts.family.text, parts.text, strict=True):
-        if encoder.open_clip:
-            long = {f"clip_g.transformer.{name}": tensor for name, tensor in text.items()}
-            short = comfy.diffusers_convert.convert_text_enc_state_dict_v20(long, "clip_g")
-            text = {name.removeprefix("clip_g."): tensor for name, tensor in short.items()}
+        if encoder.open_clip and text:
+            long = {f"clip.transformer.{name}": tensor for name, tensor in text.items()}
+            short = comfy.diffusers_convert.convert_text_enc_state_dict_v20(long, "clip")
+            text = {name.removeprefix("clip."): tensor for name, tensor in short.items()}
         tensors |= {encoder.prefix + name: tensor for name, tensor in text.items()}
-    write(path, tensors, parts.sampling, precision, parts.family is SDXL, parts.architecture)
+    described = metadata_of(parts.family, path.stem, parts.sampling, parts.architecture)
+    tensors = converted(tensors, precision)
+    write(path, tensors | parts.sampling, kept(parts.metadata) | described)
 
 
-def write(
-    path: Path,
-    tensors: StateDict,
-    sampling: StateDict,
-    precision: Precision | None,
-    sdxl: bool,
-    architecture: dict[str, Any],
-) -> None:
-    """One .safetensors: weights in `precision`, tensors that tell how the model samples, metadata.
-
-    A file that is not whole never has the final name.
-    """
+def metadata_of(
+    family: Family, title: str, sampling: StateDict, architecture: dict[str, Any]
+) -> dict[str, str]:
+    """What a file says of itself, in the words of modelspec and in our own."""
     metadata = {
         "format": "pt",
         "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": EDITOR[sdxl],
-        "modelspec.implementation": "sgm" if sdxl else "ldm",
-        "modelspec.title": path.stem,
+        "modelspec.architecture": family.spec,
+        "modelspec.implementation": "sgm" if family is SDXL else "ldm",
+        "modelspec.title": title,
         "modelspec.prediction_type": "v" if sampling else "epsilon",
     }
-    if architecture:
-        metadata[ARCHITECTURE] = json.dumps(architecture)
+    return metadata | ({ARCHITECTURE: json.dumps(architecture)} if architecture else {})
+
+
+def kept(metadata: dict[str, str]) -> dict[str, str]:
+    """A file's own metadata (its author, its licence), but for hashes of its bytes."""
+    return {k: v for k, v in metadata.items() if not k.startswith(OF_THE_BYTES)}
+
+
+def converted(tensors: StateDict, precision: Precision | None) -> StateDict:
+    """Weights in `precision`, None for each in its own; CheckpointError where one does not fit."""
     dtype = DTYPES[precision] if precision else None
-    converted = {name: _converted(name, tensor, dtype) for name, tensor in tensors.items()}
+    made: StateDict = {}
+    stored: set[tuple[int, int]] = set()
+    for name, tensor in tensors.items():
+        weight = _converted(name, tensor, dtype)
+        place = (weight.data_ptr(), weight.numel())
+        # A .safetensors cannot hold one tensor under two names, as a .ckpt can.
+        made[name] = weight.clone() if place in stored else weight
+        stored.add(place)
+    return made
+
+
+def write(path: Path, tensors: StateDict, metadata: dict[str, str]) -> None:
+    """One .safetensors. A file that is not whole never has the final name."""
     part = path.with_name(f"{path.name}.part")
     try:
-        safetensors.torch.save_file(converted | sampling, part, metadata=metadata)
+        safetensors.torch.save_file(tensors, part, metadata=metadata)
         part.chmod(0o644)  # safetensors lets nobody else read it
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-
-
-def is_sdxl(model: ModelPatcher) -> bool:
-    """Whether the model is of the SDXL family."""
-    return isinstance(model.model, comfy.model_base.SDXL)
 
 
 def _weights(model: ModelPatcher, prefix: str) -> Iterator[tuple[str, torch.Tensor]]:

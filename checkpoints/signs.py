@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .families import SDXL, Family, UNetSigns, family_of
+from .families import SD21, SDXL, Family, UNetSigns, family_of
 from .outline import Outline, OutlineError, read_outline
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -64,6 +64,7 @@ _PARTS = (
 _PIPELINES = (
     ("StableDiffusion3InstructPix2Pix", "an UltraEdit pipeline (Stable Diffusion 3)", ADVICE),
     ("StableDiffusion3", "a Stable Diffusion 3 pipeline", TO_CORE),
+    ("Marigold", "a Marigold pipeline, which estimates depth", ADVICE),
     ("Flux", "a Flux pipeline", TO_CORE),
     ("QwenImage", "a Qwen-Image pipeline", TO_CORE),
 )
@@ -148,16 +149,13 @@ def _recognise_unet(unet: UNetSigns, shapes: Shapes) -> Sign:
         return Sign(None, "a video checkpoint", ADVICE)
     if not unet.channels:
         return Sign(None, "a damaged checkpoint: its UNet has no first layer", ADVICE)
-    if family is None:
-        if unet.channels == 8:
-            what = "an InstructPix2Pix checkpoint of Stable Diffusion 2.x, which is not supported"
-            return Sign(None, what, ADVICE)
-        return Sign(None, "a Stable Diffusion 2.x checkpoint", ADVICE)
     if unet.channels == 8:
         kind = "CosXL Edit" if "edm_vpred.sigma_max" in shapes else "InstructPix2Pix"
         return Sign(family, f"{kind} ({family.title})")
     if family is SDXL:
         what = "an SDXL checkpoint"
+    elif family is SD21:
+        what = "a Stable Diffusion 2.x checkpoint"
     elif unet.channels == 4:
         what = "a text-to-image checkpoint"
     elif unet.channels == 9:

@@ -9,7 +9,9 @@ from .settings import SETTINGS, completed, defaults_of, of_node
 Node = dict[str, Any]
 Prompt = dict[str, Node]
 
-SCALES = {"text_cfg": 1, "image_cfg": 2}  # and the outputs of IP2PPreset and IP2PAutoGuidance
+# The scales, and the outputs that bring them: of IP2PPreset and IP2PAutoGuidance, of the loader.
+SCALES = {"text_cfg": 1, "image_cfg": 2}
+USUAL_SCALES = {"text_cfg": 4, "image_cfg": 5}
 
 
 def edit_prompt(
@@ -34,7 +36,8 @@ def edit_prompt(
                  brings its scales; `instruction` is empty then
     only         IP2PEditMask finds the region of the edit; all else stays, bit for bit
     auto         IP2PAutoGuidance finds the two scales; nodes of their names show them
-    settings     those of `edits.settings`, by name
+    settings     those of `edits.settings`, by name; scales that are not given are the usual ones of
+                 the checkpoint's family, which the loader knows
 
     Raises ValueError where a value does not fit, or where instruction and preset are both given or
     both missing.
@@ -54,6 +57,7 @@ def edit_prompt(
     if auto:
         for scale, output in SCALES.items():
             prompt[scale] = node(scale, "PreviewAny", source=["sampler", output])
+    use_scales(prompt, "model", USUAL_SCALES, settings)
     if preset:
         word_by_preset(prompt, {"preset": preset, "value": value, "subject": subject}, settings)
     if mask is not None:
@@ -135,10 +139,17 @@ def word_by_preset(prompt: Prompt, words: dict[str, str], settings: dict[str, An
     """Let IP2PPreset word the instruction and bring the scales that `settings` do not give."""
     prompt["preset"] = node("Preset", "IP2PPreset", **words)
     prompt["instruction"]["inputs"]["instruction"] = ["preset", 0]
+    use_scales(prompt, "preset", SCALES, settings)
+
+
+def use_scales(
+    prompt: Prompt, source: str, outputs: dict[str, int], settings: dict[str, Any]
+) -> None:
+    """Let a node bring the scales that the sampler has and `settings` do not give."""
     inputs = prompt["sampler"]["inputs"]
-    for scale, output in SCALES.items():
+    for scale, output in outputs.items():
         if scale in inputs and scale not in settings:
-            inputs[scale] = ["preset", output]
+            inputs[scale] = [source, output]
 
 
 def edit_only_the_region(prompt: Prompt, seed: int) -> None:

@@ -84,8 +84,8 @@ SETTINGS: dict[str, Setting] = {
             "checkpoint",
             "IP2PLoadCheckpoint",
             BUILT_IN,
-            "An InstructPix2Pix checkpoint of Stable Diffusion 1.5 or SDXL, or CosXL Edit: a file "
-            "in models/checkpoints or models/diffusion_models, a diffusers folder in "
+            "An InstructPix2Pix checkpoint of Stable Diffusion 1.5, 2.1 or SDXL, or CosXL Edit: a "
+            "file in models/checkpoints or models/diffusion_models, a diffusers folder in "
             "models/diffusers, or the built-in ip2p-mini, which only knows drawn scenes.",
             listed=True,
         ),

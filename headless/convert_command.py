@@ -13,11 +13,14 @@ from .options import JsonOption, report
 
 PRECISIONS = ("fp16", "bf16", "fp32", "keep")
 WEIGHTS = ("auto", "ema", "raw")
+OTHERS = (".ckpt", ".pt", ".pth", ".bin", ".sft", ".gguf")
 
 
 def convert(
     source: Annotated[Path, typer.Argument(help="A checkpoint: a file or a diffusers folder.")],
-    target: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
+    target: Annotated[
+        Path, typer.Argument(help="What to write: a .safetensors file, or a diffusers folder.")
+    ],
     precision: Annotated[
         str, typer.Option(help="fp16 (half the size), bf16, fp32, or keep each number as it is.")
     ] = "fp16",
@@ -29,7 +32,7 @@ def convert(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make one small .safetensors of a checkpoint: 7.7 GB with two sets of weights become 2.1."""
+    """Make a small file or a diffusers folder of a checkpoint: 7.7 GB with two sets become 2.1."""
     from .torch_side import run_program
 
     for name, value, known in (
@@ -38,10 +41,13 @@ def convert(
     ):
         if value not in known:
             raise InputError(f"--{name}: got {value!r}; give one of {', '.join(known)}")
-    if target.suffix.lower() != ".safetensors":
-        raise InputError(f"{target}: give the new file a name that ends in .safetensors")
+    if target.suffix.lower() in OTHERS:
+        raise InputError(
+            f"{target}: give a file a name that ends in .safetensors, a diffusers folder one "
+            f"without {target.suffix}"
+        )
     if target.exists() and (not force or target.is_dir() or target.samefile(source)):
-        raise InputError(f"{target} is there already; --force writes over a file")
+        raise InputError(f"{target} is there already; --force writes over a file, not a folder")
     if not target.parent.is_dir():
         raise InputError(f"{target.parent}: this folder is not there")
     try:

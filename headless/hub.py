@@ -10,8 +10,11 @@ from typing import Any
 
 from .errors import InputError, OutputError, ServerMisbehaved, ServerUnavailable
 
-WITHOUT = ("*.ckpt", "*.bin", "*.onnx*", "*.msgpack", "*.h5", "safety_checker/*", "*.png", "*.jpg")
-"""What a pipeline holds beside what is needed to edit."""
+WITHOUT = (
+    *("*.ckpt", "*.bin", "*.onnx*", "*.msgpack", "*.h5", "safety_checker/*", "*.png", "*.jpg"),
+    "checkpoint-*",
+)
+"""What a pipeline holds beside what is needed to edit; the last is what its trainer left in it."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +22,11 @@ class Known:
     """One editor on the hub.
 
     name        after `ip2p models get`
-    repository  on the hub; its page tells the licence
+    repository  on the hub
     file        a single file, "" for a diffusers folder
     family      as the loader calls it
-    size        of the download in GB, about; 0 where we do not know it
+    size        of the download in GB
+    licence     as its page names it, "" where it names none
     note        what sets it apart
     """
 
@@ -31,6 +35,7 @@ class Known:
     file: str
     family: str
     size: float
+    licence: str
     note: str
 
     @property
@@ -51,6 +56,7 @@ KNOWN = (
         "instruct-pix2pix-00-22000.safetensors",
         "Stable Diffusion 1.5",
         7.7,
+        "mit",
         "the authors' own; begin here",
     ),
     Known(
@@ -59,6 +65,7 @@ KNOWN = (
         "MagicBrush-epoch-52-step-4999.ckpt",
         "Stable Diffusion 1.5",
         7.7,
+        "creativeml-openrail-m",
         "trained on by hand-made edits of photos",
     ),
     Known(
@@ -66,15 +73,26 @@ KNOWN = (
         "UCSC-VLAA/HQ-Edit",
         "",
         "Stable Diffusion 1.5",
-        0,
+        3.9,
+        "",
         "trained on by detailed instructions",
+    ),
+    Known(
+        "hive-magicbrush",
+        "osunlp/HIVE-MagicBrush",
+        "MagicBrush-epoch-000130.ckpt",
+        "Stable Diffusion 2.1",
+        8.7,
+        "creativeml-openrail-m",
+        "HIVE, trained on by hand-made edits of photos",
     ),
     Known(
         "sdxl-instructpix2pix",
         "diffusers/sdxl-instructpix2pix-768",
         "",
         "SDXL",
-        0,
+        12.3,
+        "openrail++",
         "768 pixels: type 768 where the resolution is asked for",
     ),
     Known(
@@ -82,8 +100,9 @@ KNOWN = (
         "stabilityai/cosxl",
         "cosxl_edit.safetensors",
         "SDXL",
-        0,
-        "1024 pixels; accept its licence on its page first",
+        6.9,
+        "cosxl-nc-community",
+        "1024 pixels, not for commerce; accept its licence on its page first",
     ),
 )
 

@@ -25,7 +25,7 @@ FolderOption = Annotated[
 def listed(
     context: typer.Context, folder: FolderOption = None, as_json: JsonOption = False
 ) -> None:
-    """List the editors that are known: name, family, size, where it goes, whether it is there."""
+    """List the editors that are known: name, family, size, licence, and whether it is there."""
     if context.invoked_subcommand:
         return
     place = models_folder(folder)
@@ -36,11 +36,14 @@ def listed(
         for model in KNOWN
     ]
     lines = [
-        f"{model.name:22}{model.family:22}{f'{model.size} GB' if model.size else '':8}"
-        f"{'there' if row['there'] else model.page}\n    {model.note}"
+        f"{model.name:22}{model.family:22}{model.size:5} GB  "
+        f"{'there' if row['there'] else model.page}\n    {model.note}; "
+        + (f"licence {model.licence}" if model.licence else "its page names no licence")
         for model, row in zip(KNOWN, rows, strict=True)
     ]
-    lines.append(f"ip2p models get NAME brings one into {place}. Licences are on the pages.")
+    lines.append(
+        f"ip2p models get NAME brings one into {place}. The licence's text is on its page."
+    )
     report(as_json, {"models": rows}, "\n".join(lines))
 
 

@@ -36,6 +36,7 @@ class TextEncoder:
     folder     in a diffusers pipeline
     shape      of the real one, in the words of its config.json
     open_clip  whether single files hold OpenCLIP's names
+    unused     whether the last layer's output is never read, so that diffusers leaves it out
     """
 
     name: str
@@ -43,6 +44,7 @@ class TextEncoder:
     folder: str
     shape: Mapping[str, Any]
     open_clip: bool = False
+    unused: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,18 +52,27 @@ class Family:
     """One kind of editor.
 
     title        in sentences
-    core_class   class of comfy.supported_models for its real width
+    core_class   class of comfy.supported_models for its real width, or of checkpoints.core_class
+    pipeline     class of diffusers' pipeline
+    spec         `modelspec.architecture` of its files
     blocks       of the UNet in the words of ComfyUI's detection, the same at any width
     text         its text encoders
     resolution   side in pixels of the pictures that it was trained for, where no file tells
     text_cfg     the usual scales
     image_cfg
+    heads        of each attention of the UNet; 0 for one for each 64 of the width
+    velocity     a tensor of the UNet, and the standard deviation above which the model predicts
+                 velocity where no file tells
     """
 
     title: str
     core_class: str
+    pipeline: str
+    spec: str
     blocks: Mapping[str, Any]
     text: tuple[TextEncoder, ...]
     resolution: int
     text_cfg: float
     image_cfg: float
+    heads: int = 0
+    velocity: tuple[str, float] | None = None

@@ -8,6 +8,8 @@ from .family import Family, TextEncoder
 SD15 = Family(
     title="Stable Diffusion 1.5",
     core_class="SD15_instructpix2pix",
+    pipeline="StableDiffusionInstructPix2PixPipeline",
+    spec="stable-diffusion-v1-edit",
     blocks={
         "num_res_blocks": [2, 2, 2, 2],
         "channel_mult": [1, 2, 4, 4],
@@ -33,4 +35,5 @@ SD15 = Family(
     resolution=512,
     text_cfg=7.5,
     image_cfg=1.5,
+    heads=8,
 )

@@ -12,6 +12,8 @@ from .sd15 import SD15
 SDXL = Family(
     title="SDXL",
     core_class="SDXL_instructpix2pix",
+    pipeline="StableDiffusionXLInstructPix2PixPipeline",
+    spec="stable-diffusion-xl-v1-edit",
     blocks={
         "num_res_blocks": [2, 2, 2],
         "channel_mult": [1, 2, 4],

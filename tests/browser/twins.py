@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from instruct_pix2pix.edits.prompt import Node, Prompt, edit_prompt, node
-from instruct_pix2pix.edits.settings import BUILT_IN_SCALES
+from instruct_pix2pix.edits.settings import BUILT_IN_SCALES, defaults_of
 
 API = Path(__file__).resolve().parents[2] / "workflows" / "api"
 # What suits the built-in model.
@@ -179,8 +179,9 @@ def advanced() -> Prompt:
 
 
 def real(slug: str, picture: str, instruction: str, **settings: Any) -> Prompt:
-    """An edit with the authors' checkpoint, at the usual scales."""
-    settings = {"checkpoint": CHECKPOINT, **settings}
+    """An edit with the authors' checkpoint, at the usual scales, which stay to be turned."""
+    usual = defaults_of("text_cfg", "image_cfg")
+    settings = {"checkpoint": CHECKPOINT, **usual, **settings}
     return edit(slug, picture, instruction, **settings)
 
 

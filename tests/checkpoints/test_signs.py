@@ -5,12 +5,13 @@ import json
 import pytest
 import safetensors.torch
 import torch
-from instruct_pix2pix.checkpoints.families import SD15, SDXL
+from instruct_pix2pix.checkpoints.families import SD15, SD21, SDXL
 from instruct_pix2pix.checkpoints.files import CheckpointError
 from instruct_pix2pix.checkpoints.loading import load_checkpoint
 from instruct_pix2pix.checkpoints.signs import Sign, look
 
 from .factory import FORMATS, UNET, VAE, ldm_state_dict, tiny_pipeline
+from .factory_sd21 import sd21_pipeline
 
 
 def unet_names(channels, context=768, **more):
@@ -99,6 +100,7 @@ EDITORS = {
         SD15,
         "InstructPix2Pix (Stable Diffusion 1.5)",
     ),
+    "sd21": (unet_names(8, 1024), SD21, "InstructPix2Pix (Stable Diffusion 2.1)"),
     "sdxl": (
         unet_names(8, 2048, label_emb__0__0__weight=1),
         SDXL,
@@ -155,6 +157,16 @@ def test_a_folder_of_another_architecture_is_named(tmp_path):
     assert look(folder).what.startswith("an UltraEdit pipeline")
     with pytest.raises(CheckpointError, match="^ultraedit: this is an UltraEdit pipeline"):
         load_checkpoint(folder)
+
+
+def test_a_depth_pipeline_of_eight_channels_is_no_editor(tmp_path):
+    """Marigold's UNet has the shapes of an editor on Stable Diffusion 2.1."""
+    sd21_pipeline().save_pretrained(tmp_path / "depth")
+    index = tmp_path / "depth" / "model_index.json"
+    index.write_text(json.dumps({"_class_name": "MarigoldDepthPipeline"}))
+    assert look(tmp_path / "depth").what == "a Marigold pipeline, which estimates depth"
+    with pytest.raises(CheckpointError, match="^depth: this is a Marigold pipeline"):
+        load_checkpoint(tmp_path / "depth")
 
 
 @pytest.mark.parametrize("kind", ["text-to-image", "inpainting", "sd2", "sdxl", "anything"])

@@ -3,6 +3,7 @@
 import pytest
 from instruct_pix2pix.edits.prompt import edit_prompt
 from instruct_pix2pix.edits.settings import SETTINGS
+from instruct_pix2pix.nodes.loading import IP2PLoadCheckpoint
 
 PARTS = {
     "IP2PLoadCheckpoint": "model",
@@ -19,7 +20,8 @@ def test_every_setting_reaches_its_node_and_no_other(setting):
     value = setting.choices[-1] if setting.choices else ANOTHER[setting.kind]
     plain, changed = edit_prompt("a.png", "x"), edit_prompt("a.png", "x", **{setting.name: value})
     part = PARTS[setting.node]
-    assert plain[part]["inputs"].pop(setting.name) == setting.default
+    usual = {"text_cfg": ["model", 4], "image_cfg": ["model", 5]}.get(setting.name, setting.default)
+    assert plain[part]["inputs"].pop(setting.name) == usual
     assert changed[part]["inputs"].pop(setting.name) == value
     assert changed[part]["class_type"] == setting.node and changed == plain
 
@@ -29,6 +31,16 @@ def test_a_mask_is_wired_once_and_the_frame_brings_it():
     assert prompt["mask"]["inputs"]["image"] == "mask.png"
     assert prompt["encode"]["inputs"]["mask"] == ["mask", 0]
     assert "mask" not in prompt["restore"]["inputs"]
+
+
+def test_the_loader_brings_the_scales_that_are_not_given():
+    """Those of the checkpoint's family; by their names, in case outputs are ever added."""
+    prompt = edit_prompt("a.png", "x", image_cfg=1.7)
+    sampler = prompt["sampler"]["inputs"]
+    assert sampler["image_cfg"] == 1.7
+    key, output = sampler["text_cfg"]
+    assert prompt[key]["class_type"] == "IP2PLoadCheckpoint"
+    assert IP2PLoadCheckpoint.define_schema().outputs[output].id == "text_cfg"
 
 
 def test_a_preset_words_the_instruction_and_brings_the_scales_that_are_not_given():

@@ -41,6 +41,19 @@ def test_the_set_and_the_precision_can_be_chosen(tmp_path):
     assert not any(key.startswith("model_ema") for key in safetensors.torch.load_file(target))
 
 
+def test_a_checkpoint_becomes_a_folder_and_a_file_again(tmp_path):
+    source = tiny_checkpoint(tmp_path, "raw+ema.ckpt")
+    folder, file = tmp_path / "editor-1.5", tmp_path / "again.safetensors"
+    for arguments in ((source, folder), (folder, file, "--precision", "keep")):
+        code, said = finished(ip2p("convert", *arguments))
+        assert code == 0, said
+    assert (folder / "model_index.json").is_file()
+    before, after = read_checkpoint(source, "ema"), read_checkpoint(file, "auto")
+    for one, other in ((before.unet, after.unet), (before.vae, after.vae)):
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[k].half(), other[k]) for k in one)
+
+
 def test_what_cannot_be_converted_is_said(tmp_path):
     source = tiny_checkpoint(tmp_path, "raw.safetensors")
     other = tmp_path / "lora.safetensors"
@@ -49,6 +62,7 @@ def test_what_cannot_be_converted_is_said(tmp_path):
     for arguments, sentence in (
         ((other, new), "this is a LoRA"),
         ((tmp_path / "missing.ckpt", new), "cannot be read"),
+        ((source, tmp_path, "--force"), "is there already; --force writes over a file, not"),
         ((source, source, "--force"), "is there already"),
         ((source, other), "is there already; --force"),
         ((source, tmp_path / "new.ckpt"), "ends in .safetensors"),
