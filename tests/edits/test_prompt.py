@@ -67,6 +67,8 @@ def test_auto_has_no_scales():
     sampler = prompt["sampler"]
     assert sampler["class_type"] == "IP2PAutoGuidance" and sampler["inputs"]["steps"] == 9
     assert not {"text_cfg", "image_cfg"} & set(sampler["inputs"])
+    shown = {scale: prompt[scale]["inputs"]["source"] for scale in ("text_cfg", "image_cfg")}
+    assert shown == {"text_cfg": ["sampler", 1], "image_cfg": ["sampler", 2]}  # what was found
 
 
 @pytest.mark.parametrize(
