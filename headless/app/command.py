@@ -29,7 +29,7 @@ def app(
     if auth is not None and (":" not in auth or auth.startswith(":")):
         raise InputError("--auth: expected the form user:password")
     if auth is None and listen not in ("127.0.0.1", "::1", "localhost"):
-        typer.echo("whoever reaches this address can edit; --auth user:password asks them", err=True)
+        typer.echo("anybody who reaches it can edit; give --auth user:password", err=True)
     from ..batch import Endpoint
     from .routes import App
     from .serving import serve
