@@ -16,6 +16,8 @@ from .errors import InputError
 from .messages import Prompt, title_of
 
 OURS = "IP2P"  # how the classes of this pack begin
+# Loaders of core, which take nothing beyond their lists.
+LOADERS = ("CheckpointLoaderSimple", "CLIPLoader", "CLIPVisionLoader", "VAELoader")
 VALUES = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")  # types of what is written into a prompt
 MOST_NAMED = 40
 
@@ -98,7 +100,7 @@ class Catalog:
         return self._info
 
     async def check(self, prompt: Prompt) -> None:
-        """Raise InputError for a value that our nodes on this server do not offer or allow."""
+        """As `check_values`, by what this server says."""
         try:
             check_values(prompt, await self.of(prompt))
         except InputError:
@@ -107,9 +109,12 @@ class Catalog:
 
 
 def check_values(prompt: Prompt, info: Info) -> None:
-    """Raise InputError for a value of one of our nodes that the server does not offer or allow."""
+    """Raise InputError for a value that the server does not offer or allow.
+
+    Of our nodes and core's loaders: those of others may take values beyond what they list.
+    """
     for key, described in prompt.items():
-        if described["class_type"].startswith(OURS):
+        if described["class_type"].startswith(OURS) or described["class_type"] in LOADERS:
             known = inputs_of(info, described["class_type"])
             for name, value in described.get("inputs", {}).items():
                 if name in known and not isinstance(value, list):

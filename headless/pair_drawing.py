@@ -25,7 +25,7 @@ from ..pairs.pair import Pair, PictureFile
 from ..pairs.triples import Triple
 from .batch import ATTEMPTS, FATAL, Endpoint, end
 from .client import Client
-from .errors import ExecutionFailed, IP2PError, ServerMisbehaved, ServerUnavailable
+from .errors import ExecutionFailed, InputError, IP2PError, ServerMisbehaved, ServerUnavailable
 from .files import write_whole
 from .keys import prompt_key
 from .messages import Prompt
@@ -210,10 +210,16 @@ class PairDrawer:
         if self.waiting:
             raise next(error for error in gone if error)
 
-    async def _serve(self, place: Endpoint) -> ServerUnavailable | None:
-        """Keep one server busy; returns why it is gone, if it is."""
+    async def _serve(self, place: Endpoint) -> ServerUnavailable | InputError | None:
+        """Keep one server busy; returns why it is not used to the end, if so."""
         try:
             async with place.editor() as client:
+                try:
+                    for triple in self.waiting[-1:]:  # all ask for the same models
+                        await client.catalog.check(self.results.drawing.prompt(triple))
+                except InputError as error:
+                    logger.warning("%s is not used: %s", place.url, error)
+                    return error
                 workers = [
                     asyncio.create_task(self._work(place, client)) for _ in range(self.per_server)
                 ]

@@ -3,10 +3,12 @@
 import json
 import math
 from pathlib import Path
+from typing import cast
 
 import torch
 from diffusers import DDPMScheduler
 from torch import Tensor, nn
+from transformers import CLIPTextModel
 
 from .recipe import Recipe
 from .text_to_image import (
@@ -73,7 +75,7 @@ def train_text_to_image(
     device = edits.count.device
     torch.manual_seed(recipe.seed)
     networks = captioned_networks(folder, vocabulary).to(device)
-    words = networks["text"].get_input_embeddings().weight
+    words = cast(CLIPTextModel, networks["text"]).get_input_embeddings().weight
     optimizer = torch.optim.AdamW(
         [
             {"params": networks["unet"].parameters(), "weight_decay": 1e-3},

@@ -131,4 +131,4 @@ def test_what_is_wrong_is_said(drawn, tmp_path) -> None:
     other = [*command]
     other[other.index("--checkpoint") + 1] = "none.safetensors"
     code, told = finished(ip2p(*other))
-    assert code == 1 and "none.safetensors" in told
+    assert code == 3 and "Model.ckpt_name: the server has no 'none.safetensors'; it has " in told
