@@ -59,14 +59,14 @@ def text_config(which: str) -> CLIPTextConfig:
 
 
 def sdxl_pipeline(
-    seed: int = 0, cosxl: bool = False, scheduler: Any = None
+    seed: int = 0, cosxl: bool = False, scheduler: Any = None, in_channels: int = 8
 ) -> StableDiffusionXLInstructPix2PixPipeline:
     """A diffusers pipeline of random fp32 weights; text and image both move its prediction."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         unet = UNet2DConditionModel(
             sample_size=32,
-            in_channels=8,
+            in_channels=in_channels,
             out_channels=4,
             block_out_channels=(32, 64, 64),
             layers_per_block=1,

@@ -11,19 +11,17 @@ from instruct_pix2pix.checkpoints.loading import load_checkpoint
 from instruct_pix2pix.checkpoints.lora import load_lora
 from instruct_pix2pix.checkpoints.merging import weight_of
 
-from .factory import UNET_CONFIG, tiny_checkpoint, tiny_pipeline
-from .factory_sdxl import LAYOUT, sdxl_checkpoint, sdxl_pipeline
+from .editors import FAMILIES
 
 RANK = 4
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.2", "conv1")
 
 
-@pytest.fixture(scope="module", params=["sd15", "sdxl"])
+@pytest.fixture(scope="module", params=FAMILIES)
 def editor(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("editor")
-    if request.param == "sdxl":
-        return load_checkpoint(sdxl_checkpoint(folder, "sdxl.safetensors")), sdxl_pipeline(), LAYOUT
-    return load_checkpoint(tiny_checkpoint(folder)), tiny_pipeline(), UNET_CONFIG
+    kind = FAMILIES[request.param]
+    loaded = load_checkpoint(kind.write(tmp_path_factory.mktemp("editor")))
+    return loaded, kind.pipeline(), kind.layout
 
 
 def factors(network, ends=TARGETS):
@@ -130,7 +128,7 @@ def test_the_text_encoders_part_is_loaded(editor, tmp_path):
     loaded, pipeline, _ = editor
     ends = ("q_proj", "v_proj", "fc1")
     tensors, wanted = {}, {}
-    for folder, which in (("text_encoder", "l"), ("text_encoder_2", "g")):
+    for folder in ("text_encoder", "text_encoder_2"):
         encoder = getattr(pipeline, folder, None)
         if encoder is None:
             continue
@@ -140,6 +138,12 @@ def test_the_text_encoders_part_is_loaded(editor, tmp_path):
                 b, a = torch.randn(weight.shape[0], RANK), torch.randn(RANK, weight.shape[1])
                 long = f"{folder}.text_model.{module}"
                 tensors |= {f"{long}.lora_A.weight": a, f"{long}.lora_B.weight": b}
+                which = next(
+                    w
+                    for w in "hgl"
+                    if (w == "g") is (folder != "text_encoder")
+                    and hasattr(loaded.clip.cond_stage_model, f"clip_{w}")
+                )
                 wanted[f"clip_{which}.transformer.text_model.{module}.weight"] = weight + b @ a
     path = tmp_path / "text.safetensors"
     safetensors.torch.save_file(tensors, path)
@@ -167,6 +171,66 @@ def test_alpha_comes_from_where_the_trainer_put_it(editor, tmp_path, place):
         alpha = 8 if module.endswith("conv1") else 2
         wanted = plain[f"{module}.weight"] + alpha / RANK * change(pair)
         torch.testing.assert_close(got(module), wanted, atol=1e-5, rtol=0)
+
+
+def full(weight, generator):
+    return {"diff": (d := 0.1 * torch.randn(weight.shape, generator=generator))}, weight + d
+
+
+def loha(weight, generator):
+    """W + alpha / r (A1 B1) * (A2 B2), element by element (arXiv:2108.06098)."""
+    shapes = (weight.shape[0], RANK), (RANK, weight[0].numel())
+    a1, b1, a2, b2 = (0.3 * torch.randn(s, generator=generator) for s in (*shapes, *shapes))
+    factors = {"hada_w1_a": a1, "hada_w1_b": b1, "hada_w2_a": a2, "hada_w2_b": b2}
+    made = 0.5 * ((a1 @ b1) * (a2 @ b2)).reshape(weight.shape)
+    return {**factors, "alpha": torch.tensor(RANK / 2.0)}, weight + made
+
+
+def lokr(weight, generator):
+    """W + the Kronecker product of two matrices (LyCORIS, arXiv:2309.14859)."""
+    w1 = 0.1 * torch.randn(4, 4, generator=generator)
+    w2 = torch.randn(weight.shape[0] // 4, weight.shape[1] // 4, generator=generator)
+    return {"lokr_w1": w1, "lokr_w2": w2}, weight + torch.kron(w1, w2)
+
+
+def dora(weight, generator):
+    """m (W + B A) / |W + B A|, the norm over each input's column (arXiv:2402.09353, eq. 5)."""
+    b = 0.3 * torch.randn(weight.shape[0], RANK, generator=generator)
+    a = 0.3 * torch.randn(RANK, weight.shape[1], generator=generator)
+    changed = weight + b @ a
+    size = 1 + torch.rand(1, weight.shape[1], generator=generator)
+    tensors = {"lora_up.weight": b, "lora_down.weight": a, "dora_scale": size}
+    return tensors, size * changed / changed.norm(dim=0, keepdim=True)
+
+
+def oft(weight, generator):
+    """Blocks of rows turned by the Cayley transform of skew matrices (arXiv:2306.07280)."""
+    turns = 0.1 * torch.randn(4, weight.shape[0] // 4, weight.shape[0] // 4, generator=generator)
+    skew, eye = turns - turns.transpose(1, 2), torch.eye(weight.shape[0] // 4)
+    rotations = (eye + skew) @ torch.linalg.inv(eye - skew)
+    blocks = weight.reshape(4, -1, weight.shape[1])
+    turned = torch.einsum("knm,kni->kmi", rotations, blocks)
+    return {"oft_blocks": turns}, turned.reshape(weight.shape)
+
+
+@pytest.mark.parametrize("adapter", [full, loha, lokr, dora, oft])
+def test_every_kind_of_adapter_has_its_formula(editor, tmp_path, adapter):
+    loaded, pipeline, layout = editor
+    generator = torch.Generator().manual_seed(3)
+    tensors, wanted = {}, {}
+    for name, weight in pipeline.unet.state_dict().items():
+        module = name.removesuffix(".weight")
+        if name != module and module.endswith((".to_q", ".to_k", ".to_v")):
+            made, wanted[module] = adapter(weight, generator)
+            known = f"lora_unet_{module.replace('.', '_')}"
+            tensors |= {f"{known}.{ending}": tensor for ending, tensor in made.items()}
+    path = tmp_path / "adapter.safetensors"
+    safetensors.torch.save_file(tensors, path)
+    patched, _ = load_lora(path, loaded.model, None, 1.0, 0.0)
+    assert len(patched.patches) == len(wanted) > 5
+    got = weights_in(patched, layout)
+    for module, weight in wanted.items():
+        torch.testing.assert_close(got(module), weight, atol=1e-5, rtol=1e-5)
 
 
 def test_what_fits_nothing_is_refused(editor, tmp_path):

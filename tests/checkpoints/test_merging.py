@@ -8,6 +8,7 @@ from instruct_pix2pix.checkpoints.merging import merge_clips, merge_models, weig
 from instruct_pix2pix.nodes.merging import IP2PMergeCheckpoint
 from instruct_pix2pix.samplers.comfy.patches import check_first_layer
 
+from .editors import FAMILIES
 from .factory import TEXT, UNET, ldm_state_dict, tiny_checkpoint, tiny_pipeline
 from .ordinary import ordinary_model
 
@@ -86,6 +87,34 @@ def test_nothing_is_changed_in_place(editor, ordinary, clips):
     assert model is not editor.model and clip is not editor.clip
     assert not editor.model.patches and not editor.clip.patcher.patches
     assert all(torch.equal(v, before[k]) for k, v in editor.model.model.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", ["sd21", "sdxl", "cosxl"])
+def test_other_families_are_merged_by_the_same_formula(tmp_path, kind):
+    """CosXL Edit is merged with ordinary SDXL models: what they differ by has no noise levels."""
+    made = FAMILIES[kind]
+    editor = load_checkpoint(made.write(tmp_path))
+    weights = [made.named(made.pipeline(0))]
+    weights += [made.named(made.pipeline(seed, in_channels=4)) for seed in (1, 2)]
+    core = "SD20" if kind == "sd21" else "SDXL"
+    ordinary = [ordinary_model(each, core) for each in weights[1:]]
+    merged = merge_models(editor.model, *ordinary, 0.6)
+    names = [name for name in weights[0] if name.startswith(UNET)]
+    for name in names:
+        got = weight_of(merged, "diffusion_model." + name.removeprefix(UNET))
+        torch.testing.assert_close(got, expected(weights, name, 0.6), atol=1e-6, rtol=0)
+    assert len(merged.patches) == len(names)
+    assert merged.model.model_type is editor.model.model.model_type
+
+
+def test_a_model_of_another_family_is_refused_by_a_sentence(tmp_path, editor, ordinary):
+    sdxl = FAMILIES["sdxl"]
+    other = ordinary_model(sdxl.named(sdxl.pipeline(1, in_channels=4)), "SDXL")
+    with pytest.raises(ValueError, match="^custom: this model is of another family than the edi"):
+        merge_models(editor.model, other, ordinary[1], 1.0)
+    edits = load_checkpoint(sdxl.write(tmp_path))
+    with pytest.raises(ValueError, match="^custom: this model is of another family than the edi"):
+        merge_models(edits.model, *ordinary, 1.0)
 
 
 def test_a_lora_goes_on_top_and_below(editor, ordinary, weights):
