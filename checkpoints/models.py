@@ -56,6 +56,13 @@ def build_model(parts: Parts, name: str, **options: Any) -> ModelPatcher:
     return patcher
 
 
+def architecture_of(patcher: ModelPatcher) -> dict[str, Any]:
+    """What the file of a model told beside its shapes; {} for one that told nothing."""
+    described = getattr(patcher.model.diffusion_model, ARCHITECTURE_TENSOR, None)
+    told: dict[str, Any] = json.loads(bytes(described.tolist())) if described is not None else {}
+    return told
+
+
 def build_vae(vae: StateDict, name: str) -> comfy.sd.VAE:
     """A VAE from weights in bare LDM names. {} gives core's VAE that explains itself when used."""
     if "encoder.conv_in.weight" not in vae:

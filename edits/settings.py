@@ -12,8 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-BUILT_IN = "ip2p-mini (built-in)"  # as IP2PLoadCheckpoint lists the model that comes with the pack
-BUILT_IN_SCALES = {"text_cfg": 2.0, "image_cfg": 1.2}  # which suit its weights best
+# As IP2PLoadCheckpoint lists the models that come with the pack: one edits, one draws.
+BUILT_IN = "ip2p-mini (built-in)"
+TEXT_TO_IMAGE = "ip2p-mini text-to-image (built-in)"
+BUILT_INS = (BUILT_IN, TEXT_TO_IMAGE)
+BUILT_IN_SCALES = {"text_cfg": 2.0, "image_cfg": 1.2}  # which suit the editor's weights best
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from ..checkpoints.signs import OutlineError, look
-from ..edits.settings import BUILT_IN
+from ..edits.settings import BUILT_IN, BUILT_INS
 from .errors import NodesMissing
 from .fetch import is_this_machine
 from .inputs import inputs_of
@@ -52,7 +52,7 @@ async def choose(server: Server, name: str | None = None) -> Choice:
     folders: list[str] = []
     if is_this_machine(server.url.host or ""):
         folders = await server.model_folders("checkpoints", "diffusers")
-    others = [other for other in listed if other != BUILT_IN]
+    others = [other for other in listed if other not in BUILT_INS]
     editors = [other for other in others if edits(other, folders)]
     if editors:
         usual = min(editors, key=lambda other: (not EDITORS.search(other), other))

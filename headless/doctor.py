@@ -10,7 +10,7 @@ from typing import Any
 from ..checkpoints.places import hub_cache
 from ..checkpoints.signs import OutlineError, look
 from ..edits.prompt import node
-from ..edits.settings import BUILT_IN
+from ..edits.settings import BUILT_IN, BUILT_INS
 from .client import Client
 from .errors import ExecutionFailed
 from .fetch import is_this_machine
@@ -60,9 +60,9 @@ async def examine(client: Client, load: bool = False) -> list[Finding]:
         path = next((p for f in folders if (p := Path(f, name)).exists()), cached.get(name))
         if path:
             findings.append(checkpoint(name, path))
-        elif name != BUILT_IN:
+        elif name not in BUILT_INS:
             findings.append(await loaded(client, name) if load else elsewhere(name))
-    if choices in ([], [BUILT_IN]):
+    if set(choices) <= {*BUILT_INS}:
         message = "only the built-in model; put others into ComfyUI's models/checkpoints"
         findings.append(Finding("checkpoints", None, message))
     return findings

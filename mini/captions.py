@@ -12,9 +12,11 @@ import numpy as np
 from .applications.application import Attribute
 from .drawing import one, stream
 from .instructions import ATTRIBUTES
+from .landscapes import ATTRIBUTES as OF_LANDSCAPES
 from .landscapes import Landscape
+from .objects import SUBJECTS, Object
 from .portraits import Portrait
-from .scenes import Scene, attributes, kind_of
+from .scenes import Scene, attributes, kind_of, values, vary
 
 # What no edit changes.
 PEOPLE, BEARDED = ("a woman", "a man", "a person"), ("a man", "a person")
@@ -77,3 +79,66 @@ def said(attribute: Attribute, scene: Scene, wording: int) -> str:
 def chosen(options: Sequence[str], wording: int, name: str) -> str:
     """The same place among as many options, whichever they are."""
     return one(stream(wording, name), options)
+
+
+def told(caption: str) -> Scene | None:
+    """The scene of a caption, of seed 0; None for a caption that `caption` would not write.
+
+    What is not said is plain.
+    """
+    found: Scene | None = None
+    left = caption
+    for head, scene in HEADS.items():
+        if match := re.search(rf"\b{head}\b", caption):
+            found, left = scene, cut(left, match)
+            break
+    if found is None:
+        return None
+    for phrase in SURFACES.values() if isinstance(found, Object) else ():
+        if match := re.search(rf"\b{phrase}\b", left):
+            surface = next(name for name, words in SURFACES.items() if words == phrase)
+            found, left = vary(found, surface=surface), cut(left, match)
+    for name in attributes(found):
+        attribute = ATTRIBUTES.get((kind_of(found), name))
+        if attribute is None:
+            continue
+        matches = [
+            (match, value)
+            for value in attribute.values[not attribute.plain_said :]
+            for pattern in patterns(attribute, vary(found, **{name: value}))
+            if (match := re.search(pattern, left))
+        ]
+        if matches:
+            match, value = max(matches, key=lambda both: len(both[0][0]))
+            found, left = vary(found, **{name: value}, **match.groupdict()), cut(left, match)
+        elif attribute.plain_said == 1:
+            return None
+    return found if not left.strip() else None
+
+
+def patterns(attribute: Attribute, scene: Scene) -> list[str]:
+    """What a caption may say of the attribute's value, with other attributes as named groups."""
+    value = getattr(scene, attribute.name)
+    found = []
+    for wording in attribute.captions(scene):
+        for noun in attribute.nouns.get(value, (value,)):
+            text = re.escape(wording.replace("{new}", noun).replace("{what}", "").strip())
+            text = re.sub(r"^with\\ ", "(?:with|and)\\\\ ", text)
+            fields = re.findall(r"\\{(\w+)\\}", text)
+            for field in fields:
+                options = "|".join(values(field))
+                text = text.replace(f"\\{{{field}\\}}", f"(?P<{field}>{options})")
+            found.append(rf"(?<!\S){text}(?!\S)")
+    return found
+
+
+def cut(text: str, match: re.Match[str]) -> str:
+    return text[: match.start()] + text[match.end() :]
+
+
+# What a caption begins with, and the plain scene that it is of.
+HEADS: dict[str, Scene] = {
+    **{person: Portrait(0) for person in PEOPLE},
+    **{f"a {landmark}": Landscape(0, landmark=landmark) for landmark in OF_LANDSCAPES["landmark"]},
+    **{f"a {subject}": Object(0, subject=subject) for subject in SUBJECTS},
+}

@@ -19,7 +19,8 @@ from ..checkpoints.layouts import unet_from_diffusers
 from .networks import CLIP_CONFIG, VAE_DDCONFIG
 from .recipe import Recipe, load_recipe
 from .scenes import VERSION
-from .train_text_to_image import WORDS, load_text_to_image
+from .text_to_image import LEARNING
+from .train_text_to_image import NAME, load_text_to_image
 from .train_unet import build_networks
 from .train_vae import load_vae
 from .training import plot_losses
@@ -125,15 +126,23 @@ def write(
 
 
 def export_text_to_image(folder: Path, recipe: Recipe, path: Path) -> None:
-    """Write the text-to-image UNet alone: first stage and text encoder are ip2p-mini's."""
-    networks, _ = load_text_to_image(folder)
-    colors = torch.load(folder / "latents.pt", weights_only=True)["colors"].tolist()
+    """Write what the text-to-image model has beside the editor: attention, and words."""
+    networks, vocabulary = load_text_to_image(folder)
+    unet = networks["unet"].state_dict()
+    names = unet_to_ldm({name: torch.tensor(LEARNING in name) for name in unet})
     tensors = {
-        f"model.diffusion_model.{key}": value.detach().half().contiguous()
-        for key, value in unet_to_ldm(networks["unet"].state_dict()).items()
+        f"model.diffusion_model.{name}": value.detach().half().contiguous()
+        for name, value in unet_to_ldm(unet).items()
+        if names[name]
     }
-    architecture = {"resolution": recipe.resolution, "latent_rgb": colors}
-    write(path, tensors, architecture, asdict(recipe) | {"drawings": VERSION})
+    known = len(json.loads((folder / "vocabulary.json").read_text()))
+    text = networks["text"].state_dict()
+    rows = next(value for name, value in text.items() if name.endswith("token_embedding.weight"))
+    tensors |= {
+        "captions.rows": rows[known:-1].half(),
+        "captions.tokens": torch.tensor(vocabulary.used[known:]),
+    }
+    write(path, tensors, {}, asdict(recipe) | {"drawings": VERSION})
 
 
 def export_run(folder: Path, recipe: Recipe, path: Path) -> None:
@@ -142,11 +151,6 @@ def export_run(folder: Path, recipe: Recipe, path: Path) -> None:
     state = torch.load(folder / "unet.pt", weights_only=True, map_location="cpu")
     networks = build_networks(len(used) + 1)
     networks.load_state_dict(state["parts"]["average"]["weights"])
-    text = networks["text"]
-    if (folder / WORDS).exists():
-        # With the rows of the captions' words.
-        captioned, vocabulary = load_text_to_image(folder)
-        text, used = captioned["text"], vocabulary.used
     latents = torch.load(folder / "latents.pt", weights_only=True)
     # The last that each stage's log says.
     figures = {
@@ -158,7 +162,7 @@ def export_run(folder: Path, recipe: Recipe, path: Path) -> None:
         recipe.resolution,
         unet_to_ldm(networks["unet"].state_dict()),
         vae_to_ldm(load_vae(folder, "cpu").state_dict(), latents["mean"], latents["scale"]),
-        text_to_ldm(text.state_dict(), used),
+        text_to_ldm(networks["text"].state_dict(), used),
         asdict(recipe) | {"drawings": VERSION} | figures,
         latents["colors"].tolist(),
     )
@@ -172,7 +176,7 @@ def main() -> None:
     folder = arguments.run
     path, recipe = arguments.output or folder / "ip2p-mini.safetensors", load_recipe(folder)
     export_run(folder, recipe, path)
-    if (folder / WORDS).exists():
+    if (folder / f"{NAME}.pt").exists():
         export_text_to_image(folder, recipe, path.with_stem(f"{path.stem}-text-to-image"))
     plot_losses(folder)
 

@@ -72,9 +72,10 @@ def build_vae() -> AutoencoderKL:
     return vae
 
 
-def build_unet() -> UNet2DConditionModel:
+def build_unet(channels: int = 8) -> UNet2DConditionModel:
+    """`channels` are the noisy picture's 4, and the source's 4 of an editor."""
     unet = UNet2DConditionModel(
-        in_channels=8,
+        in_channels=channels,
         out_channels=4,
         layers_per_block=UNET_RES_BLOCKS,
         block_out_channels=[width for width, _ in UNET_LEVELS],

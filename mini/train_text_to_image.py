@@ -3,12 +3,10 @@
 import json
 import math
 from pathlib import Path
-from typing import cast
 
 import torch
 from diffusers import DDPMScheduler
 from torch import Tensor, nn
-from transformers import CLIPTextModel
 
 from .recipe import Recipe
 from .text_to_image import (
@@ -18,8 +16,7 @@ from .text_to_image import (
     grow_text_encoder,
     text_to_image_loss,
 )
-from .train_text import new_text_encoder
-from .train_unet import Edits
+from .train_unet import Edits, build_networks
 from .training import Average, Clock, Run, Step
 from .vocabulary import Vocabulary
 
@@ -38,18 +35,14 @@ def captions_vocabulary(folder: Path, instructions: Vocabulary) -> Vocabulary:
 
 
 def captioned_networks(folder: Path, vocabulary: Vocabulary) -> nn.ModuleDict:
-    """A new UNet, and the trained editor's text encoder with rows for the captions' own words."""
+    """The trained editor without a source, and with rows for the captions' own words."""
     known = len(json.loads((folder / "vocabulary.json").read_text()))
-    text = new_text_encoder(known + 1)
-    weights = torch.load(folder / "unet.pt", weights_only=True, map_location="cpu")
-    average = weights["parts"]["average"]["weights"]
-    text.load_state_dict(
-        {k.removeprefix("text."): v for k, v in average.items() if k.startswith("text.")},
-        strict=False,  # buffers are not averaged
-    )
-    grown = grow_text_encoder(text, known, vocabulary)
-    unet = build_text_to_image_unet().to(memory_format=torch.channels_last)
-    return nn.ModuleDict({"unet": unet, "text": grown})
+    editor = build_networks(known + 1)
+    state = torch.load(folder / "unet.pt", weights_only=True, map_location="cpu")
+    # Buffers are not averaged.
+    editor.load_state_dict(state["parts"]["average"]["weights"], strict=False)
+    text = grow_text_encoder(editor["text"], known, vocabulary)
+    return nn.ModuleDict({"unet": build_text_to_image_unet(editor["unet"]), "text": text})
 
 
 def load_text_to_image(folder: Path) -> tuple[nn.ModuleDict, Vocabulary]:
@@ -75,10 +68,11 @@ def train_text_to_image(
     device = edits.count.device
     torch.manual_seed(recipe.seed)
     networks = captioned_networks(folder, vocabulary).to(device)
-    words = cast(CLIPTextModel, networks["text"]).get_input_embeddings().weight
+    (words,) = (weight for weight in networks["text"].parameters() if weight.requires_grad)
+    learning = [weight for weight in networks["unet"].parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(
         [
-            {"params": networks["unet"].parameters(), "weight_decay": 1e-3},
+            {"params": learning, "weight_decay": 1e-3},
             # Without decay: the editor's words stay as they are.
             {"params": [words], "weight_decay": 0.0},
         ],

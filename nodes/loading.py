@@ -10,12 +10,13 @@ from comfy_api.latest import io
 
 from ..checkpoints.files import CheckpointError
 from ..checkpoints.layouts import Weights
-from ..checkpoints.loading import load_checkpoint
+from ..checkpoints.loading import load_checkpoint, load_text_to_image
 from ..checkpoints.places import hub_cache, pipelines_below, the_one
-from ..edits.settings import BUILT_IN
+from ..edits.settings import BUILT_IN, TEXT_TO_IMAGE
 from .inputs import WORDS, newer, setting_input
 
 BUILT_IN_FILE = Path(__file__).resolve().parents[1] / "mini" / "ip2p-mini.safetensors"
+TEXT_TO_IMAGE_FILE = BUILT_IN_FILE.with_name("ip2p-mini-text-to-image.safetensors")
 WEIGHTS: tuple[Weights, ...] = ("auto", "ema", "raw")
 
 
@@ -24,7 +25,7 @@ def entries() -> dict[str, Path | str]:
 
     Of two entries of one name the first counts.
     """
-    found: dict[str, Path | str] = {BUILT_IN: BUILT_IN_FILE}
+    found: dict[str, Path | str] = {BUILT_IN: BUILT_IN_FILE, TEXT_TO_IMAGE: TEXT_TO_IMAGE_FILE}
     for kind in ("checkpoints", "diffusion_models"):
         for name in folder_paths.get_filename_list(kind):
             found.setdefault(name, kind)
@@ -140,11 +141,11 @@ class IP2PLoadCheckpoint(io.ComfyNode):
         choice = next((known for known in WEIGHTS if known == weights), None)
         if choice is None:
             raise CheckpointError(f"weights: {weights!r} is not one of {', '.join(WEIGHTS)}.")
-        loaded = load_checkpoint(
-            find_checkpoint(checkpoint),
-            choice,
-            embedding_directory=folder_paths.get_folder_paths("embeddings"),
-        )
+        path, embeddings = find_checkpoint(checkpoint), folder_paths.get_folder_paths("embeddings")
+        if path == TEXT_TO_IMAGE_FILE:
+            loaded = load_text_to_image(path, BUILT_IN_FILE, embeddings)
+        else:
+            loaded = load_checkpoint(path, choice, embeddings)
         return io.NodeOutput(
             loaded.model,
             loaded.clip,

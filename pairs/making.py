@@ -11,6 +11,7 @@ import comfy.model_management
 import torch
 from torch import Tensor
 
+from ..checkpoints.models import architecture_of
 from .filter import Filtered, NothingKept, Scores, Thresholds, described, filtered
 from .prompt_to_prompt import Draw, check_pair_model, check_sampler, draw_pairs
 from .scores import embed_captions, own_scoring_clip, score_pairs
@@ -67,7 +68,8 @@ class Recipe:
         """Where sampling starts, one row."""
         if self.start is not None:
             return self.start[:1]
-        side = 128 if isinstance(self.model.model, comfy.model_base.SDXL) else 64
+        usual = 1024 if isinstance(self.model.model, comfy.model_base.SDXL) else 512
+        side = architecture_of(self.model).get("resolution", usual) // 8
         return torch.zeros(1, 4, side, side)
 
     def pictures(

@@ -91,7 +91,7 @@ RULES = (  # the first that matches counts
     Rule(
         "pairs/*",
         ("torch", "numpy", "PIL", "comfy", "pyarrow", "safetensors"),
-        ("pairs", "metrics", "samplers", "pictures"),
+        ("pairs", "metrics", "samplers", "pictures", "checkpoints"),
     ),
     Rule(
         "training/*",
@@ -138,6 +138,11 @@ RULES = (  # the first that matches counts
             ("mini", "checkpoints", "edits", "metrics", "pictures", "samplers"),
         )
         for name in ("editing", "evaluate", "stranger", "tradeoff")
+    ),
+    Rule(
+        "mini/pairing.py",
+        ("torch", "numpy", "PIL", "matplotlib", "safetensors", "comfy.cli_args"),
+        ("mini", "checkpoints", "pairs"),
     ),
     Rule(
         "mini/*",

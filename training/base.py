@@ -8,11 +8,12 @@ from typing import Any
 
 import comfy.sd
 
-from ..checkpoints.loading import load_checkpoint
+from ..checkpoints.loading import load_checkpoint, load_text_to_image
 from ..checkpoints.signs import look
 from .settings import RunError
 
 BUILT_IN = Path(__file__).resolve().parents[1] / "mini" / "ip2p-mini.safetensors"
+TEXT_TO_IMAGE = BUILT_IN.with_stem("ip2p-mini-text-to-image")
 # What a text-to-image model is trained at to become an editor, as the paper does.
 RESOLUTION = 256
 
@@ -30,8 +31,14 @@ class Base:
 
 
 def load_base(name: str) -> Base:
-    """The model in a file or a diffusers folder, or the built-in one for "ip2p-mini"."""
-    path = BUILT_IN if name == "ip2p-mini" else Path(name)
+    """The model in a file or a diffusers folder.
+
+    "ip2p-mini" and "ip2p-mini-text-to-image" are the built-in ones.
+    """
+    if name == TEXT_TO_IMAGE.stem:
+        drawing = load_text_to_image(TEXT_TO_IMAGE, BUILT_IN)
+        return Base(drawing.model, drawing.clip, drawing.vae, drawing.resolution)
+    path = BUILT_IN if name == BUILT_IN.stem else Path(name)
     if not path.exists():
         raise RunError(f"--from {name}: there is no such file or folder.")
     sign = look(path)

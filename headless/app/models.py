@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...checkpoints.signs import OutlineError, look
-from ...edits.settings import BUILT_IN, BUILT_IN_SCALES, SETTINGS
+from ...edits.settings import BUILT_IN, BUILT_IN_SCALES, SETTINGS, TEXT_TO_IMAGE
 from ..choice import LOADER, choose
 from ..fetch import is_this_machine
 from ..inputs import inputs_of
@@ -46,6 +46,8 @@ def described(name: str, folders: list[str]) -> Model | None:
     """What is known of a checkpoint; None if it edits nothing."""
     if name == BUILT_IN:
         return Model("", **BUILT_IN_SCALES)
+    if name == TEXT_TO_IMAGE:
+        return None
     usual = Model("", float(SETTINGS["text_cfg"].default), float(SETTINGS["image_cfg"].default))
     path = next((found for f in folders if (found := Path(f, name)).exists()), None)
     if path is None:

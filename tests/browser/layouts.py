@@ -207,6 +207,21 @@ LAYOUTS = {
         ),
         compared=True,
     ),
+    "Make before and after pairs (InstructPix2Pix)": Layout(
+        "make-pairs",
+        "Press **Run**. *Make pairs* draws a picture from each of the two captions, four times, "
+        "by Prompt-to-Prompt: training pairs for an editor of your own. Write other captions of "
+        "mostly the same words: *a woman with long red hair* and *a woman with short red hair*; "
+        "*a vase on a table* and *a vase made of gold on a table*.\n\n**Your model:** any Stable "
+        "Diffusion 1.x, 2.x or SDXL, by *Load Checkpoint*; then set `cfg_from` and `cfg_to` to 7.5 "
+        "and 15, and connect a CLIP vision model, which keeps the best. The built-in model draws "
+        "its own drawings only.",
+        (
+            ("Model", [["Model", NOTE]]),
+            ("Pairs", [["Make pairs"]]),
+            ("Result", [["Result, before", "Result, after"], ["Report"]]),
+        ),
+    ),
     "Advanced - any sampler and sigmas (InstructPix2Pix)": Layout(
         "advanced-any-sampler-and-sigmas",
         "*Guider* brings the two scales to the custom sampling of ComfyUI. Any sampler, any noise "

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from instruct_pix2pix.edits.prompt import node
-from instruct_pix2pix.edits.settings import BUILT_IN
+from instruct_pix2pix.edits.settings import BUILT_IN, TEXT_TO_IMAGE
 from instruct_pix2pix.headless.client import Client
 from instruct_pix2pix.headless.server import PrivateServer
 from instruct_pix2pix.headless.workflow import load_prompt, patched
@@ -26,11 +26,13 @@ from .templates import WORKFLOWS, api_file
 
 async def pictures(server: PrivateServer, title: str) -> tuple[bytes, list[bytes]]:
     """The source and the results of running a template's prompt with the built-in model."""
-    prompt = patched(load_prompt(api_file(title)), {"Model.checkpoint": BUILT_IN})
+    prompt = load_prompt(api_file(title))
+    if TEXT_TO_IMAGE not in str(prompt):
+        prompt = patched(prompt, {"Model.checkpoint": BUILT_IN})
     async with Client(server.url) as client:
         await client.ready()
-        source = next(key for key, node in prompt.items() if node["_meta"]["title"] == "Source")
-        prompt["source"] = node("The source", "PreviewImage", images=[source, 0])
+        for key in [key for key, made in prompt.items() if made["_meta"]["title"] == "Source"]:
+            prompt["source"] = node("The source", "PreviewImage", images=[key, 0])
         result = await client.run(prompt)
         with tempfile.TemporaryDirectory() as folder:
             before, results = b"", []
@@ -48,6 +50,11 @@ def thumbnail(before: bytes, results: list[bytes], side: int = 512) -> Image.Ima
     """One result: half of the source beside half of the edit. Two: half of each. More: four of
     them, or the source and three. A result of another size than the source is a sheet, and shown as
     it is."""
+    if not before:
+        # Pairs: the first of each half of the results, and the second.
+        half = len(results) // 2
+        before, *results = (results[n] for n in (0, half, 1, half + 1))
+        return four([Image.open(io.BytesIO(picture)) for picture in (before, *results)], side)
     opened = [Image.open(io.BytesIO(picture)).convert("RGB") for picture in (before, *results)]
     if opened[1].size != opened[0].size:
         return ImageOps.pad(opened[1], (side, side), color="white")
@@ -62,9 +69,14 @@ def thumbnail(before: bytes, results: list[bytes], side: int = 512) -> Image.Ima
         sheet.paste(source.crop((0, 0, half, side)), (0, 0))
         sheet.paste("white", (half - 2, 0, half + 2, side))
         return sheet
+    return four(edits[:4], side)
+
+
+def four(pictures: list[Image.Image], side: int) -> Image.Image:
+    """Four pictures in two rows, on a sheet of `side` pixels."""
     sheet = Image.new("RGB", (side, side), "white")
     cell = side // 2 - 2
-    for number, edit in enumerate(edits[:4]):
+    for number, edit in enumerate(pictures):
         at = (number % 2 * (cell + 4), number // 2 * (cell + 4))
         sheet.paste(edit.resize((cell, cell), Image.Resampling.LANCZOS), at)
     return sheet

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from instruct_pix2pix.edits.prompt import Node, Prompt, edit_prompt, node
-from instruct_pix2pix.edits.settings import BUILT_IN_SCALES, defaults_of
+from instruct_pix2pix.edits.settings import BUILT_IN_SCALES, TEXT_TO_IMAGE, defaults_of
 
 API = Path(__file__).resolve().parents[2] / "workflows" / "api"
 # What suits the built-in model.
@@ -157,6 +157,32 @@ def edit_in_turns() -> Prompt:
     return prompt
 
 
+def make_pairs() -> Prompt:
+    """Pairs of pictures from two captions, by the built-in model that draws."""
+    choice = {"checkpoint": TEXT_TO_IMAGE, "weights": "auto"}
+    prompt = {"model": node("Model", "IP2PLoadCheckpoint", **choice)}
+    captions = {
+        "before": "a house on a sunny day in summer",
+        "after": "a house on a sunny day in winter",
+    }
+    parts = {name: ["model", i] for i, name in enumerate(("model", "clip", "vae"))}
+    prompt["pairs"] = node(
+        "Make pairs",
+        "IP2PMakePairs",
+        **parts,
+        **captions,
+        **{"samples": 4, "keep": 4, "swap_from": 0.1, "swap_to": 0.9, "cfg_from": 3.0},
+        **{"cfg_to": 5.0, "steps": 20, "sampler_name": "euler_ancestral", "scheduler": "normal"},
+        **{"seed": 0, "thresholds": "authors", "denoise": 1.0},
+    )
+    for number, name in enumerate(("before", "after")):
+        prefix = f"ip2p/make-pairs-{name}"
+        images = ["pairs", number]
+        prompt[name] = node(f"Result, {name}", "SaveImage", images=images, filename_prefix=prefix)
+    prompt["report"] = node("Report", "PreviewAny", source=["pairs", 2], preview="")
+    return prompt
+
+
 def advanced() -> Prompt:
     prompt = plain("advanced-any-sampler-and-sigmas", "house", "make it night")
     inputs = shared(prompt["sampler"])
@@ -264,6 +290,7 @@ TWINS: dict[str, Callable[[], Prompt]] = {
     "auto-tune-the-two-scales": auto_tune,
     "edit-in-turns": edit_in_turns,
     "advanced-any-sampler-and-sigmas": advanced,
+    "make-pairs": make_pairs,
     "with-lora-and-controlnet": lora_and_controlnet,
     "your-photo-your-checkpoint": lambda: real(
         "your-photo-your-checkpoint", "house", "make it look like winter"

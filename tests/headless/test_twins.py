@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from instruct_pix2pix.edits.prompt import node
-from instruct_pix2pix.edits.settings import BUILT_IN
+from instruct_pix2pix.edits.settings import BUILT_INS
 from instruct_pix2pix.headless.workflow import load_prompt, patched
 from PIL import Image
 
@@ -19,7 +19,11 @@ from .command import PACK, ROOT, finished, ip2p
 from .graphs import colour
 
 PROMPTS = {path.stem: load_prompt(path) for path in (ROOT / "workflows" / "api").glob("*.json")}
-OFFLINE = sorted(name for name, prompt in PROMPTS.items() if BUILT_IN in json.dumps(prompt))
+OFFLINE = sorted(
+    name
+    for name, prompt in PROMPTS.items()
+    if any(built_in in json.dumps(prompt) for built_in in BUILT_INS)
+)
 SCRIPTS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "headless.md").read_text(), re.DOTALL)
 (SCRIPT,) = (script for script in SCRIPTS if "urllib.request" in script)
 (ONE_LINE,) = (script for script in SCRIPTS if "import edit" in script)

@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 from comfy_api.latest import io
 from instruct_pix2pix.checkpoints.files import CheckpointError
-from instruct_pix2pix.nodes.loading import BUILT_IN, IP2PLoadCheckpoint
+from instruct_pix2pix.nodes.loading import BUILT_IN, TEXT_TO_IMAGE, IP2PLoadCheckpoint
 from instruct_pix2pix.nodes.pictures import IP2PEncodeSource
 from instruct_pix2pix.nodes.text import IP2PEncodeInstruction
 from instruct_pix2pix.tests.checkpoints.factory import tiny_checkpoint
@@ -62,13 +62,13 @@ def test_the_contract_of_the_node():
 
 def test_a_fresh_graph_takes_the_built_in_model(models):
     assert combo("checkpoint")["default"] == BUILT_IN == "ip2p-mini (built-in)"
-    assert combo("checkpoint")["options"] == [BUILT_IN]
+    assert combo("checkpoint")["options"] == [BUILT_IN, TEXT_TO_IMAGE]
     assert combo("weights")["options"] == ["auto", "ema", "raw"]
     assert combo("weights")["default"] == "auto"
 
 
 def test_new_files_and_folders_appear(models, written):
-    assert combo("checkpoint")["options"] == [BUILT_IN]
+    assert combo("checkpoint")["options"] == [BUILT_IN, TEXT_TO_IMAGE]
     file, folder = written
     shutil.copy(file, models / "checkpoints" / "b.safetensors")
     (models / "checkpoints" / "sub").mkdir()
@@ -79,6 +79,7 @@ def test_new_files_and_folders_appear(models, written):
     folder_paths.filename_list_cache.clear()
     assert combo("checkpoint")["options"] == [
         BUILT_IN,
+        TEXT_TO_IMAGE,
         "b.safetensors",
         os.path.join("sub", "a.ckpt"),
         os.path.join("deep", "tiny"),
@@ -163,7 +164,7 @@ def test_links_in_circles_end(models, written):
     for name in ("again", "once-more", "and-again"):
         (models / "diffusers" / name).symlink_to(models / "diffusers")
     (models / "diffusers" / "alias").symlink_to(models / "diffusers" / "tiny")
-    assert combo("checkpoint")["options"] == [BUILT_IN, "alias", "tiny"]
+    assert combo("checkpoint")["options"] == [BUILT_IN, TEXT_TO_IMAGE, "alias", "tiny"]
 
 
 @pytest.mark.parametrize(
