@@ -39,7 +39,8 @@ FIRST_SEED = 1000
 SHOWN = 512
 # Pixels on a side at which a result is compared with every drawing that it could be.
 COMPARED = 128
-BATCH = 16
+# Edits at once: sixteen take 10 GB at 256 pixels.
+BATCH = 4
 
 
 # (pictures uint8 [n, h, w, 3], instructions, seed) -> pictures uint8 [n, h, w, 3]

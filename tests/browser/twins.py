@@ -48,7 +48,7 @@ def plain(slug: str, picture: str, instruction: str, **settings: Any) -> Prompt:
     return edit(slug, picture, instruction, **scales | settings)
 
 
-def find_region(prompt: Prompt, grow: int = 4, feather: int = 4) -> Prompt:
+def find_region(prompt: Prompt, grow: int = 4, threshold: float = 0.5, feather: int = 4) -> Prompt:
     """The prompt with one node more: what is outside of the found region stays the original."""
     inputs = {name: ["instruction", i] for i, name in enumerate(("instruction", "negative"))}
     prompt["region"] = node(
@@ -62,7 +62,7 @@ def find_region(prompt: Prompt, grow: int = 4, feather: int = 4) -> Prompt:
         method="relevance",
         noise_level=0.8,
         draws=4,
-        threshold=0.65,
+        threshold=threshold,
         grow=grow,
         blur=0,
     )
@@ -70,9 +70,16 @@ def find_region(prompt: Prompt, grow: int = 4, feather: int = 4) -> Prompt:
     return prompt
 
 
-def local(slug: str, picture: str, instruction: str, grow: int = 4, **settings: Any) -> Prompt:
+def local(
+    slug: str,
+    picture: str,
+    instruction: str,
+    grow: int = 4,
+    threshold: float = 0.5,
+    **settings: Any,
+) -> Prompt:
     """An edit that keeps all outside of the region that the model finds."""
-    return find_region(plain(slug, picture, instruction, **settings), grow)
+    return find_region(plain(slug, picture, instruction, **settings), grow, threshold)
 
 
 def with_preset(prompt: Prompt, preset: str, value: str, subject: str = "") -> Prompt:
@@ -252,19 +259,28 @@ def lora_and_controlnet() -> Prompt:
     return prompt
 
 
-def app(slug: str, picture: str, preset: str, value: str, grow: int) -> Prompt:
+def app(
+    slug: str, picture: str, preset: str, value: str, grow: int, threshold: float = 0.5
+) -> Prompt:
     """An edit by preset that keeps all outside of the region that the model finds."""
-    return with_preset(local(slug, picture, "none", grow), preset, value)
+    return with_preset(local(slug, picture, "none", grow, threshold), preset, value)
 
 
 TWINS: dict[str, Callable[[], Prompt]] = {
     "edit-only-what-was-asked": only_what_was_asked,
     "hair-color": lambda: local("hair-color", "woman", "change the hair color from brown to red"),
     "hairstyle-glasses-and-hats": lambda: with_preset(
-        local("hairstyle-glasses-and-hats", "man", "none", grow=12), "glasses", "sunglasses", "him"
+        local("hairstyle-glasses-and-hats", "man", "none", 12, threshold=0.65),
+        "glasses",
+        "sunglasses",
+        "him",
     ),
-    "virtual-makeup": lambda: local("virtual-makeup", "woman", "put red lipstick on her"),
-    "virtual-try-on": lambda: local("virtual-try-on", "sweater", "put on a red dress", grow=8),
+    "virtual-makeup": lambda: local(
+        "virtual-makeup", "woman", "put red lipstick on her", threshold=0.65
+    ),
+    "virtual-try-on": lambda: local(
+        "virtual-try-on", "sweater", "put on a red dress", grow=8, threshold=0.4
+    ),
     "weather-sunny-to-cloudy": lambda: plain(
         "weather-sunny-to-cloudy", "house", "change the weather from sunny to cloudy"
     ),
@@ -275,7 +291,7 @@ TWINS: dict[str, Callable[[], Prompt]] = {
         "change-the-background", "woman", "change the background to a beach"
     ),
     "material-wood-marble-bronze": lambda: local(
-        "material-wood-marble-bronze", "vase", "make it out of wood"
+        "material-wood-marble-bronze", "vase", "make it out of wood", threshold=0.4
     ),
     "art-medium": lambda: plain("art-medium", "lake", "turn it into a watercolor painting"),
     "edit-only-a-region": lambda: masked(
@@ -296,7 +312,9 @@ TWINS: dict[str, Callable[[], Prompt]] = {
         "your-photo-your-checkpoint", "house", "make it look like winter"
     ),
     "app-hair-stylist": lambda: app("app-hair-stylist", "woman", "hair color", "red", 4),
-    "app-virtual-try-on": lambda: app("app-virtual-try-on", "sweater", "clothes", "a red dress", 8),
+    "app-virtual-try-on": lambda: app(
+        "app-virtual-try-on", "sweater", "clothes", "a red dress", 8, threshold=0.4
+    ),
     "app-weather-and-season": lambda: with_preset(
         plain("app-weather-and-season", "lake", "none"), "season", "autumn"
     ),

@@ -59,9 +59,7 @@ def test_cells_equal_single_edits(model, graph, sampler_name):
     edit = Edit(model, graph.instruction, graph.negative, source, 3, sampler_name, "normal")
     assert edit.batches(cells) == [[0, 1, 2]]
     found = run(model, graph, source, cells, sampler_name)
-    for one, other in zip(
-        found, singles(model, graph, source, cells, sampler_name), strict=True
-    ):
+    for one, other in zip(found, singles(model, graph, source, cells, sampler_name), strict=True):
         assert_close(one, other)
 
 

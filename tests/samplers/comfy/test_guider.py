@@ -201,9 +201,9 @@ def test_the_negative_branch_never_sees_the_picture(model, graph):
 
 def custom(model, graph, sigmas, latent, sampler_name="dpmpp_2m"):
     """IP2PGuider in core's SamplerCustomAdvanced."""
-    guider = IP2PGuider.execute(
-        model, graph.instruction, graph.negative, graph.source(), 7.5, 1.5
-    )[0]
+    guider = IP2PGuider.execute(model, graph.instruction, graph.negative, graph.source(), 7.5, 1.5)[
+        0
+    ]
     noise, sampler = RandomNoise.execute(5)[0], KSamplerSelect.execute(sampler_name)[0]
     return SamplerCustomAdvanced.execute(noise, guider, sampler, sigmas, latent)[0]["samples"]
 

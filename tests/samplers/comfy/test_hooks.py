@@ -107,9 +107,7 @@ def test_the_other_cfg_pp_sampler_of_core_acts_as_in_plain_cfg(model, graph):
     plain = comfy.samplers.CFGGuider(model)
     plain.set_conds(*([[cond[0][0], picture]] for cond in (graph.instruction, graph.negative)))
     plain.set_cfg(7.5)
-    ours = IP2PGuider.execute(
-        model, graph.instruction, graph.negative, graph.source(), 7.5, 1.0
-    )[0]
+    ours = IP2PGuider.execute(model, graph.instruction, graph.negative, graph.source(), 7.5, 1.0)[0]
     sampled = [
         SamplerCustomAdvanced.execute(
             RandomNoise.execute(5)[0],

@@ -72,9 +72,7 @@ def test_a_cell_of_a_grid_is_the_edit_alone(model, graph):
         found |= dict(zip(indices, latents, strict=True))
     for index, cell in enumerate(cells):
         scales = cell.text_cfg, cell.image_cfg
-        alone = graph.edit(
-            model, graph.source(), *scales, seed=cell.seed, steps=10, guidance=FAST
-        )
+        alone = graph.edit(model, graph.source(), *scales, seed=cell.seed, steps=10, guidance=FAST)
         assert_close(found[index], alone)
 
 
