@@ -259,7 +259,7 @@ LAYOUTS = {
     "Edit your photo with your checkpoint (InstructPix2Pix)": Layout(
         "your-photo-your-checkpoint",
         f"1. {DOWNLOAD}\n2. Choose or drop your photo in *Source*, of any size: the result has the "
-        "same size and framing.\n3. Write an order into *Instruction*: *make it look like winter*, "
+        "same size and framing.\n3. Write an order into *Instruction*: *make it look like autumn*, "
         "*give him a beard*, *turn it into a watercolor painting*." + SCALES,
         WHOLE,
     ),

@@ -219,7 +219,7 @@ def real(slug: str, picture: str, instruction: str, **settings: Any) -> Prompt:
 
 
 def lora_and_controlnet() -> Prompt:
-    prompt = real("with-lora-and-controlnet", "house", "make it look like winter")
+    prompt = real("with-lora-and-controlnet", "house", "make it look like autumn")
     prompt["lora"] = node(
         "LoRA",
         "LoraLoader",
@@ -309,7 +309,7 @@ TWINS: dict[str, Callable[[], Prompt]] = {
     "make-pairs": make_pairs,
     "with-lora-and-controlnet": lora_and_controlnet,
     "your-photo-your-checkpoint": lambda: real(
-        "your-photo-your-checkpoint", "house", "make it look like winter"
+        "your-photo-your-checkpoint", "house", "make it look like autumn"
     ),
     "app-hair-stylist": lambda: app("app-hair-stylist", "woman", "hair color", "red", 4),
     "app-virtual-try-on": lambda: app(
@@ -318,7 +318,7 @@ TWINS: dict[str, Callable[[], Prompt]] = {
     "app-weather-and-season": lambda: with_preset(
         plain("app-weather-and-season", "lake", "none"), "season", "autumn"
     ),
-    "app-your-photo": lambda: real("app-your-photo", "house", "make it look like winter"),
+    "app-your-photo": lambda: real("app-your-photo", "house", "make it look like autumn"),
 }
 
 
