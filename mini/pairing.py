@@ -70,6 +70,11 @@ def asked_edits(count: int) -> Iterator[tuple[Edit, tuple[str, str]]]:
         yield edit, caption_pair(edit.source, edit.target, rng)
 
 
+def learned_scenes(number: int, count: int) -> list[Scene]:
+    """The drawings of a reader: no other's, and all kinds."""
+    return examples(READ + number * count, count)
+
+
 def trained_readers(folder: Path, count: int, epochs: int) -> tuple[Reader, Reader]:
     """Two readers, each of its own `count` drawings; what the folder has is taken."""
     found = []
@@ -77,7 +82,7 @@ def trained_readers(folder: Path, count: int, epochs: int) -> tuple[Reader, Read
         path, reader = folder / f"reader-{number}.safetensors", Reader()
         if not path.exists():
             log.info("training reader %d", number)
-            scenes = examples(READ, 2 * count)[number::2]
+            scenes = learned_scenes(number, count)
             reader = train_reader(draw(scenes), labels(scenes), epochs, number)
             save_file(reader.state_dict(), path)
         reader.load_state_dict(load_file(path))

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import torch
 from instruct_pix2pix.mini.instructions import changes
-from instruct_pix2pix.mini.pairing import SWAPS, asked_edits, judge, judged, markdown, shares
+from instruct_pix2pix.mini.pairing import (
+    SWAPS,
+    asked_edits,
+    judge,
+    judged,
+    learned_scenes,
+    markdown,
+    shares,
+)
 from instruct_pix2pix.mini.reader import (
     HEADS,
     Reader,
@@ -72,6 +80,12 @@ def test_the_table_counts_what_the_measuring_reader_finds_of_what_the_other_pass
 def test_every_edit_is_one_that_its_captions_tell():
     for edit, (before, after) in asked_edits(9):
         assert changes(edit.source, edit.target) and before != after
+
+
+def test_each_reader_learns_all_kinds_from_drawings_of_its_own():
+    first, second = (learned_scenes(number, 8) for number in range(2))
+    assert {kind_of(scene) for scene in first} == {kind_of(scene) for scene in second} == {*KINDS}
+    assert not {scene.seed for scene in first} & {scene.seed for scene in second}
 
 
 def test_labels_number_what_a_scene_has_and_leave_out_the_rest():
