@@ -65,7 +65,8 @@ def known_words() -> list[str]:
         for index, source, target in (links[int(n)] for n in rng.integers(len(links), size=1500)):
             scenes = pairs.scenes[index]
             text = instruct(scenes[source], scenes[target], rng, typos=0)
-            words |= set(re.findall(r"[a-z]+", text.lower()))
+            # Not the end of a word such as "woman's", which is a token of its own.
+            words |= set(re.findall(r"(?<![a-z'])[a-z]+", text.lower()))
     return sorted(words)
 
 

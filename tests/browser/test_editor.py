@@ -182,7 +182,7 @@ def test_the_template_browser_shows_ours_with_pictures_and_opens_one(page, error
     page.locator(".templates-tab-button").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_text("instruct-pix2pix").first.click()
-    page.set_viewport_size({"width": WINDOW["width"], "height": 2400})  # only what is seen loads
+    page.set_viewport_size({"width": WINDOW["width"], "height": 3600})  # only what is seen loads
     for title in LAYOUTS:
         card = dialog.get_by_test_id(f"template-workflow-{title}")
         card.get_by_text(title, exact=True).first.wait_for()

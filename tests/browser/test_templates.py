@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from instruct_pix2pix.edits.settings import TEXT_TO_IMAGE
 from instruct_pix2pix.headless.server import PrivateServer
 from instruct_pix2pix.headless.workflow import load_prompt
 from instruct_pix2pix.tests.browser.editor import chromium, open_editor, open_workflow, set_setting
@@ -172,8 +173,9 @@ def test_what_a_template_holds(title):
     (note,) = (node for node in nodes if node["type"] == "MarkdownNote")
     assert note["widgets_values"][0].endswith(NEEDS)
     prompt = load_prompt(api_file(title))
-    (source,) = (node for node in prompt.values() if node["_meta"]["title"] == "Source")
-    assert source["class_type"] == "LoadImage"
+    sources = [n["class_type"] for n in prompt.values() if n["_meta"]["title"] == "Source"]
+    # Pairs are drawn from captions alone.
+    assert sources == ([] if TEXT_TO_IMAGE in str(prompt) else ["LoadImage"])
     wires = [tuple(v) for n in prompt.values() for v in n["inputs"].values() if is_wire(v)]
     masks = [(prompt[key]["class_type"], slot) for key, slot in wires]
     assert sum(mask in (("LoadImage", 1), ("IP2PEditMask", 0)) for mask in masks) <= 1
