@@ -33,8 +33,8 @@ SAID = "make it snow"
 
 
 def main(
-    edits: Annotated[int, typer.Option(help="Edits by each of the two.")] = 40,
-    steps: Annotated[int, typer.Option(help="Sampling steps of each.")] = 20,
+    edits: Annotated[int, typer.Option(help="Edits by each of the two.")] = 16,
+    steps: Annotated[int, typer.Option(help="Sampling steps of each.")] = 4,
 ) -> None:
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as name:

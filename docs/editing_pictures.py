@@ -13,8 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from instruct_pix2pix.edits.prompt import node
 from instruct_pix2pix.headless.client import Client, connect
-from instruct_pix2pix.headless.workflow import load_prompt, node, patched
+from instruct_pix2pix.headless.workflow import load_prompt, patched
 from instruct_pix2pix.pictures.sheet import sheet_of
 from PIL import Image
 

@@ -14,8 +14,9 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from instruct_pix2pix.edits.prompt import node
 from instruct_pix2pix.headless.client import Client, connect
-from instruct_pix2pix.headless.workflow import load_prompt, node
+from instruct_pix2pix.headless.workflow import load_prompt
 from instruct_pix2pix.pictures.sheet import sheet_of
 from PIL import Image
 
