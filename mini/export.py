@@ -23,7 +23,8 @@ from .text_to_image import LEARNING
 from .train_text_to_image import NAME, load_text_to_image
 from .train_unet import build_networks
 from .train_vae import load_vae
-from .training import plot_losses
+from .training import averaged, plot_losses
+from .vocabulary import used_tokens
 
 Weights = dict[str, Tensor]
 
@@ -135,7 +136,7 @@ def export_text_to_image(folder: Path, recipe: Recipe, path: Path) -> None:
         for name, value in unet_to_ldm(unet).items()
         if names[name]
     }
-    known = len(json.loads((folder / "vocabulary.json").read_text()))
+    known = len(used_tokens(folder))
     text = networks["text"].state_dict()
     rows = next(value for name, value in text.items() if name.endswith("token_embedding.weight"))
     tensors |= {
@@ -147,10 +148,9 @@ def export_text_to_image(folder: Path, recipe: Recipe, path: Path) -> None:
 
 def export_run(folder: Path, recipe: Recipe, path: Path) -> None:
     """Write the running means of a run's weights to `path`, as far as the run has come."""
-    used = json.loads((folder / "vocabulary.json").read_text())
-    state = torch.load(folder / "unet.pt", weights_only=True, map_location="cpu")
+    used = used_tokens(folder)
     networks = build_networks(len(used) + 1)
-    networks.load_state_dict(state["parts"]["average"]["weights"])
+    networks.load_state_dict(averaged(folder, "unet"))
     latents = torch.load(folder / "latents.pt", weights_only=True)
     # The last that each stage's log says.
     figures = {

@@ -18,7 +18,7 @@ from .data import FIRST_TRAINING_SEED, Pair, Pairs, groups
 from .instructions import FAMILY_OF
 from .networks import CLIP_CONFIG, build_text_encoder
 from .scenes import Scene, values
-from .vocabulary import Vocabulary, build_vocabulary
+from .vocabulary import TOKENS, Vocabulary, build_vocabulary, used_tokens
 
 log = logging.getLogger(__name__)
 
@@ -78,9 +78,9 @@ def train_text(
     start   an encoder that can read already, with all of CLIP's tokens: it is taken as it is
     scenes  how many of each kind to draw wordings from
     """
-    words = folder / "vocabulary.json"
+    words = folder / TOKENS
     if words.exists():
-        return Vocabulary(json.loads(words.read_text()))
+        return Vocabulary(used_tokens(folder))
     set_seed(seed)
     pairs = Pairs(groups(scenes, FIRST_TRAINING_SEED))
     vocabulary = build_vocabulary(pairs, seed)

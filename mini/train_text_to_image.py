@@ -5,7 +5,6 @@ import math
 from pathlib import Path
 
 import torch
-from diffusers import DDPMScheduler
 from torch import Tensor, nn
 
 from .recipe import Recipe
@@ -16,9 +15,9 @@ from .text_to_image import (
     grow_text_encoder,
     text_to_image_loss,
 )
-from .train_unet import Edits, build_networks
-from .training import Average, Clock, Run, Step
-from .vocabulary import Vocabulary
+from .train_unet import Edits, build_networks, fit, noise_levels
+from .training import Average, Clock, Run, Step, averaged
+from .vocabulary import Vocabulary, used_tokens
 
 # Of the stage's state.
 NAME = "text_to_image"
@@ -36,11 +35,9 @@ def captions_vocabulary(folder: Path, instructions: Vocabulary) -> Vocabulary:
 
 def captioned_networks(folder: Path, vocabulary: Vocabulary) -> nn.ModuleDict:
     """The trained editor without a source, and with rows for the captions' own words."""
-    known = len(json.loads((folder / "vocabulary.json").read_text()))
+    known = len(used_tokens(folder))
     editor = build_networks(known + 1)
-    state = torch.load(folder / "unet.pt", weights_only=True, map_location="cpu")
-    # Buffers are not averaged.
-    editor.load_state_dict(state["parts"]["average"]["weights"], strict=False)
+    editor.load_state_dict(averaged(folder, "unet"))
     text = grow_text_encoder(editor["text"], known, vocabulary)
     return nn.ModuleDict({"unet": build_text_to_image_unet(editor["unet"]), "text": text})
 
@@ -49,9 +46,7 @@ def load_text_to_image(folder: Path) -> tuple[nn.ModuleDict, Vocabulary]:
     """The trained UNet and text encoder, the running means of their weights; and their words."""
     vocabulary = Vocabulary(json.loads((folder / WORDS).read_text()))
     networks = captioned_networks(folder, vocabulary)
-    state = torch.load(folder / f"{NAME}.pt", weights_only=True, map_location="cpu")
-    # Buffers are not averaged.
-    networks.load_state_dict(state["parts"]["average"]["weights"], strict=False)
+    networks.load_state_dict(averaged(folder, NAME))
     return networks, vocabulary
 
 
@@ -79,31 +74,18 @@ def train_text_to_image(
         betas=(0.9, 0.99),
         fused=True,
     )
-    average, clock = (
-        Average(networks),
-        Clock(recipe.text_to_image_steps, recipe.text_to_image_minutes),
-    )
+    average = Average(networks)
+    clock = Clock(recipe.text_to_image_steps, recipe.text_to_image_minutes)
     parts = {"networks": networks, "optimizer": optimizer, "average": average}
     run = Run(folder, NAME, clock, parts, until)
     if clock.done == 1:
         return True
     torch.manual_seed(recipe.seed + clock.step)
-    edits.bring()
-    noise_levels = DDPMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"
-    ).alphas_cumprod.to(device)
+    levels = noise_levels(device)
 
     def loss() -> Tensor:
         latents, rows = edits.draw_captioned(recipe.text_to_image_batch)
         kept = (torch.rand(len(rows), device=device) >= DROPOUT).float()
-        return text_to_image_loss(
-            networks["unet"], networks["text"], noise_levels, latents, kept, rows
-        )
+        return text_to_image_loss(networks["unet"], networks["text"], levels, latents, kept, rows)
 
-    train = Step(loss, optimizer, [recipe.text_to_image_rate] * 2, average)
-    for step in run.steps():
-        train(clock.rate())
-        if step % 200 == 199:
-            run.log(loss=train.mean_loss(200), pictures=edits.pictures)
-    run.save()
-    return clock.done == 1
+    return fit(run, Step(loss, optimizer, [recipe.text_to_image_rate] * 2, average), edits)

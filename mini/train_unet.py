@@ -32,8 +32,8 @@ ENCODED_AT_ONCE = 128
 MEASURED = 390
 # Cells of the latent: what an edit changes counts as much as all the picture, unless it is less.
 LEAST_AREA = 4
-# Steps between two looks for shards that were drawn meanwhile.
-LOOK_EVERY = 100
+# Steps between two looks for shards that were drawn meanwhile, and between two lines of the log.
+LOOK_EVERY, LOG_EVERY = 100, 200
 
 
 @torch.no_grad()
@@ -84,10 +84,14 @@ class Edits:
         self.rows = torch.empty(len(self.links), rows, dtype=torch.int16, device=device)
         several = shard.captions.shape[1]
         self.captions = torch.empty(most, several, rows, dtype=torch.int16, device=device)
-        # On the device, so that a recorded step sees it grow.
+        # Of edits and of pictures: on the device, so that a recorded step sees them grow.
         self.count = torch.zeros((), device=device)
         self.shown = torch.zeros((), device=device)
-        self.brought = self.pictures = 0
+        self.brought = 0
+
+    @property
+    def pictures(self) -> int:
+        return int(self.shown)
 
     def bring(self) -> None:
         """All shards that were drawn since the last time."""
@@ -104,7 +108,6 @@ class Edits:
         edits = slice(int(self.count), int(self.count) + len(shard.edits))
         self.links[edits] = first + torch.from_numpy(shard.edits).to(self.links)
         self.rows[edits] = torch.from_numpy(shard.rows).to(self.rows)
-        self.pictures = last
         self.shown.fill_(last)
         self.count.fill_(edits.stop)
 
@@ -219,6 +222,27 @@ def drop(rows: Tensor, nothing: Tensor, chances: Tensor) -> tuple[Tensor, Tensor
     return rows, kept.float(), (chances >= DROPOUT).float()
 
 
+def noise_levels(device: torch.device | str = "cpu") -> Tensor:
+    """Stable Diffusion's cumulated alphas [1000]."""
+    scheduler = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+    levels: Tensor = scheduler.alphas_cumprod
+    return levels.to(device)
+
+
+def fit(run: Run, train: Step, edits: Edits) -> bool:
+    """Take the run's steps, on all that is drawn meanwhile. Returns whether the stage is done."""
+    edits.bring()
+    log.info("%d pictures encoded", edits.pictures)
+    for step in run.steps():
+        if step % LOOK_EVERY == 0:
+            edits.bring()
+        train(run.clock.rate())
+        if step % LOG_EVERY == LOG_EVERY - 1:
+            run.log(loss=train.mean_loss(LOG_EVERY), pictures=edits.pictures)
+    run.save()
+    return run.clock.done == 1
+
+
 def train_unet(
     folder: Path,
     recipe: Recipe,
@@ -249,25 +273,13 @@ def train_unet(
     if clock.done == 1:
         return True
     torch.manual_seed(recipe.seed + clock.step)
-    edits.bring()
-    log.info("%d pictures encoded", edits.pictures)
-    nothing = vocabulary.rows([""])[0].to(device)
-    noise_levels = DDPMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"
-    ).alphas_cumprod.to(device)
+    nothing, levels = vocabulary.rows([""])[0].to(device), noise_levels(device)
 
     def loss() -> Tensor:
         source, target, rows = edits.draw(recipe.unet_batch)
         chances = torch.rand(len(rows), device=device)
         rows, kept, asked = drop(rows, nothing, chances)
-        return edit_loss(networks, noise_levels, source, target, kept, asked, rows)
+        return edit_loss(networks, levels, source, target, kept, asked, rows)
 
-    train = Step(loss, optimizer, [recipe.unet_rate, recipe.text_rate], average)
-    for step in run.steps():
-        if step % LOOK_EVERY == 0:
-            edits.bring()
-        train(clock.rate())
-        if step % 200 == 199:
-            run.log(loss=train.mean_loss(200), pictures=edits.pictures)
-    run.save()
-    return clock.done == 1
+    step = Step(loss, optimizer, [recipe.unet_rate, recipe.text_rate], average)
+    return fit(run, step, edits)

@@ -19,7 +19,7 @@ from .networks import build_vae
 from .recipe import Recipe
 from .scenes import KINDS, Scene, sample_scene
 from .shards import draw, load_shard, shard_path
-from .training import DEVICE, Average, Clock, Run, Step, half_precision
+from .training import DEVICE, Average, Clock, Run, Step, averaged, half_precision
 
 log = logging.getLogger(__name__)
 
@@ -203,7 +203,6 @@ def train_vae(
 
 def load_vae(folder: Path, device: str) -> AutoencoderKL:
     """The trained first stage, with the running mean of its weights."""
-    state = torch.load(folder / "vae.pt", weights_only=True, map_location="cpu")
     vae = build_vae()
-    vae.load_state_dict(state["parts"]["average"]["weights"])
+    vae.load_state_dict(averaged(folder, "vae"))
     return vae.eval().to(device, memory_format=torch.channels_last)

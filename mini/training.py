@@ -126,6 +126,13 @@ class Run:
                 saved = now
 
 
+def averaged(folder: Path, name: str) -> dict[str, Tensor]:
+    """The running means of a stage's weights, as far as the run in `folder` has come."""
+    state = torch.load(folder / f"{name}.pt", weights_only=True, map_location="cpu")
+    weights: dict[str, Tensor] = state["parts"]["average"]["weights"]
+    return weights
+
+
 class Step:
     """A training step: the loss, its gradients, the optimizer, the running mean.
 

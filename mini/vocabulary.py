@@ -2,6 +2,7 @@
 `python -m mini.vocabulary` writes them to mini/words.txt, from which `ip2p` warns of others.
 """
 
+import json
 import re
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from .networks import CLIP_CONFIG, load_tokenizer
 from .scenes import KINDS
 
 WORDS = Path(__file__).with_name("words.txt")
+# In a run's folder.
+TOKENS = "vocabulary.json"
 
 
 def tokenize(tokenizer: CLIPTokenizer, texts: list[str]) -> list[list[int]]:
@@ -25,6 +28,12 @@ def tokenize(tokenizer: CLIPTokenizer, texts: list[str]) -> list[list[int]]:
         texts, padding="max_length", max_length=length, truncation=True
     ).input_ids
     return rows
+
+
+def used_tokens(folder: Path) -> list[int]:
+    """Those of the instructions' vocabulary of the run in `folder`."""
+    used: list[int] = json.loads((folder / TOKENS).read_text())
+    return used
 
 
 class Vocabulary:

@@ -7,22 +7,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from diffusers import DDPMScheduler
 from instruct_pix2pix.mini.data import SHARES, Pairs, groups
 from instruct_pix2pix.mini.instructions import FAMILIES, family_of
 from instruct_pix2pix.mini.networks import LATENT_SCALE, build_vae
 from instruct_pix2pix.mini.scenes import KINDS, render, sample_scene
 from instruct_pix2pix.mini.train_text import asked_values
-from instruct_pix2pix.mini.train_unet import SETTLED, build_networks, drop, edit_loss
+from instruct_pix2pix.mini.train_unet import SETTLED, build_networks, drop, edit_loss, noise_levels
 from instruct_pix2pix.mini.train_vae import reconstruction_loss, to_tensor
 from instruct_pix2pix.mini.training import WARMUP, Average, Clock, Run, Step
 from torch import nn
-
-
-def noise_levels() -> torch.Tensor:
-    return DDPMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"
-    ).alphas_cumprod
 
 
 def test_the_same_seed_draws_the_same_pairs() -> None:
