@@ -69,14 +69,13 @@ print(seconds, peak[0] - before, anonymous() - before)
 
 def weights(family: str) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Names and shapes of a whole single file of real width."""
-    import comfy.model_detection
-    import comfy.supported_models
     import torch
     from comfy.ldm.models.autoencoder import AutoencoderKL
     from instruct_pix2pix.checkpoints import families
+    from instruct_pix2pix.checkpoints.core_class import core_class
 
     known: Any = getattr(families, family)
-    kind = getattr(comfy.supported_models, known.core_class)
+    kind: Any = core_class(known)
     meta = torch.device("meta")
     settings = {
         **kind.unet_config,

@@ -53,9 +53,7 @@ def save_folder(folder: Path, parts: Parts, precision: Precision | None) -> None
             if text:
                 config = texts[encoder.name]
                 _write_text(part / encoder.folder, encoder, text, config, precision)
-                _write_tokenizer(
-                    part / encoder.folder.replace("text_encoder", "tokenizer"), encoder
-                )
+                _write_tokenizer(part / encoder.tokenizer, encoder)
         if parts.vae and texts:
             _write_json(part / "model_index.json", _index(parts))
         part.replace(folder)
@@ -218,8 +216,7 @@ def _index(parts: Parts) -> dict[str, Any]:
     }
     for encoder in parts.family.text:
         index[encoder.folder] = ["transformers", _text_class(encoder)]
-        tokenizer = encoder.folder.replace("text_encoder", "tokenizer")
-        index[tokenizer] = ["transformers", "CLIPTokenizer"]
+        index[encoder.tokenizer] = ["transformers", "CLIPTokenizer"]
     if parts.family is SDXL:
         return index | {
             "force_zeros_for_empty_prompt": True,

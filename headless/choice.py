@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from ..checkpoints.signs import OutlineError, look
+from ..checkpoints.signs import OutlineError, Sign, look
 from ..edits.settings import BUILT_IN, BUILT_INS
 from .errors import NodesMissing
 from .fetch import is_this_machine
@@ -76,15 +76,20 @@ def spelled(name: str, listed: Sequence[str]) -> Choice:
 
 def edits(name: str, folders: Sequence[str]) -> bool:
     """Whether a checkpoint edits by instruction: by its header, else by its name."""
+    try:
+        sign = sign_of(name, folders)
+    except (OSError, OutlineError):
+        return False
+    return sign.family is not None if sign else bool(EDITORS.search(name))
+
+
+def sign_of(name: str, folders: Sequence[str]) -> Sign | None:
+    """What the header of a checkpoint tells; None where it tells nothing or is elsewhere.
+
+    Raises OSError or OutlineError for a file that cannot be read.
+    """
     path = next((found for f in folders if (found := Path(f, name)).exists()), None)
-    if path:
-        try:
-            sign = look(path)
-        except (OSError, OutlineError):
-            return False
-        if sign is not None:
-            return sign.family is not None
-    return bool(EDITORS.search(name))
+    return look(path) if path else None
 
 
 @cache

@@ -46,6 +46,11 @@ class TextEncoder:
     open_clip: bool = False
     unused: bool = False
 
+    @property
+    def tokenizer(self) -> str:
+        """The folder of its tokenizer in a diffusers pipeline."""
+        return self.folder.replace("text_encoder", "tokenizer")
+
 
 @dataclass(frozen=True)
 class Family:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from pathlib import Path
 
-from ...checkpoints.signs import OutlineError, look
+from ...checkpoints.signs import OutlineError
 from ...edits.settings import BUILT_IN, BUILT_IN_SCALES, SETTINGS, TEXT_TO_IMAGE
-from ..choice import LOADER, choose
+from ..choice import LOADER, choose, sign_of
 from ..fetch import is_this_machine
 from ..inputs import inputs_of
 from ..protocol import Server
@@ -49,11 +48,8 @@ def described(name: str, folders: list[str]) -> Model | None:
     if name == TEXT_TO_IMAGE:
         return None
     usual = Model("", float(SETTINGS["text_cfg"].default), float(SETTINGS["image_cfg"].default))
-    path = next((found for f in folders if (found := Path(f, name)).exists()), None)
-    if path is None:
-        return usual
     try:
-        sign = look(path)
+        sign = sign_of(name, folders)
     except (OSError, OutlineError):
         return None
     if sign is None:

@@ -17,6 +17,7 @@ import sys
 import types
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import comfy.diffusers_convert
@@ -27,6 +28,7 @@ import torch
 from diffusers import (
     AutoencoderKL,
     EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
     StableDiffusionInstructPix2PixPipeline,
     UNet2DConditionModel,
 )
@@ -81,6 +83,30 @@ class TinyFiles:
     folder: Path
 
 
+def tiny_vae(**options: Any) -> AutoencoderKL:
+    return AutoencoderKL(
+        block_out_channels=(32, 32, 32, 64),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=1,
+        latent_channels=4,
+        sample_size=64,
+        **options,
+    )
+
+
+def sd_scheduler(kind: type = EulerDiscreteScheduler, **options: Any) -> Any:
+    """A diffusers scheduler of Stable Diffusion's noise."""
+    return kind(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        num_train_timesteps=1000,
+        timestep_spacing="linspace",
+        **options,
+    )
+
+
 def tiny_pipeline(
     seed: int = 0, layout: dict = UNET_CONFIG, in_channels: int = 8, text_heads: int = 1
 ) -> StableDiffusionInstructPix2PixPipeline:
@@ -105,14 +131,7 @@ def tiny_pipeline(
                 "CrossAttnUpBlock2D" if attend else "UpBlock2D" for attend in reversed(attends)
             ),
         )
-        vae = AutoencoderKL(
-            block_out_channels=(32, 32, 32, 64),
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-            layers_per_block=1,
-            latent_channels=4,
-            sample_size=64,
-        )
+        vae = tiny_vae()
         text_encoder = CLIPTextModel(
             CLIPTextConfig(
                 hidden_size=TEXT_WIDTH,
@@ -136,13 +155,7 @@ def tiny_pipeline(
     tokenizer = CLIPTokenizer.from_pretrained(
         Path(comfy.sd1_clip.__file__).with_name("sd1_tokenizer"), model_max_length=77
     )
-    scheduler = EulerAncestralDiscreteScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        num_train_timesteps=1000,
-        timestep_spacing="linspace",
-    )
+    scheduler = sd_scheduler(EulerAncestralDiscreteScheduler)
     return StableDiffusionInstructPix2PixPipeline(
         vae=vae.eval(),
         text_encoder=text_encoder.eval(),

@@ -10,14 +10,13 @@ import comfy.utils
 import safetensors.torch
 import torch
 from diffusers import (
-    AutoencoderKL,
     EulerAncestralDiscreteScheduler,
     StableDiffusionInstructPix2PixPipeline,
     UNet2DConditionModel,
 )
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from .factory import UNET, UNET_CONFIG, VAE, StateDict
+from .factory import UNET, UNET_CONFIG, VAE, StateDict, sd_scheduler, tiny_vae
 from .factory_sdxl import with_text_model
 
 TEXT_H = "cond_stage_model.model."
@@ -41,14 +40,7 @@ def sd21_pipeline(
             down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
             up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
         )
-        vae = AutoencoderKL(
-            block_out_channels=(32, 32, 32, 64),
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-            layers_per_block=1,
-            latent_channels=4,
-            sample_size=64,
-        )
+        vae = tiny_vae()
         # As Stable Diffusion 2.1's folder: the last layer, whose output is not read, is left out.
         text_encoder = CLIPTextModel(
             CLIPTextConfig(
@@ -73,12 +65,8 @@ def sd21_pipeline(
         text_encoder=text_encoder.eval(),
         tokenizer=CLIPTokenizer.from_pretrained(vocabulary, model_max_length=77, pad_token="!"),
         unet=unet.eval(),
-        scheduler=EulerAncestralDiscreteScheduler(
-            beta_start=0.00085,
-            beta_end=0.012,
-            beta_schedule="scaled_linear",
-            num_train_timesteps=1000,
-            timestep_spacing="linspace",
+        scheduler=sd_scheduler(
+            EulerAncestralDiscreteScheduler,
             prediction_type="v_prediction" if velocity else "epsilon",
         ),
         safety_checker=None,

@@ -14,9 +14,7 @@ import comfy.utils
 import safetensors.torch
 import torch
 from diffusers import (
-    AutoencoderKL,
     EDMEulerScheduler,
-    EulerDiscreteScheduler,
     StableDiffusionXLInstructPix2PixPipeline,
     UNet2DConditionModel,
 )
@@ -27,7 +25,7 @@ from transformers import (
     CLIPTokenizer,
 )
 
-from .factory import EMA, UNET, VAE, StateDict, ema_of
+from .factory import EMA, UNET, VAE, StateDict, ema_of, sd_scheduler, tiny_vae
 
 TEXT_L = "conditioner.embedders.0.transformer."
 TEXT_G = "conditioner.embedders.1.model."
@@ -80,15 +78,7 @@ def sdxl_pipeline(
             down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
             up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         )
-        vae = AutoencoderKL(
-            block_out_channels=(32, 32, 32, 64),
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-            layers_per_block=1,
-            latent_channels=4,
-            sample_size=64,
-            scaling_factor=0.13025,
-        )
+        vae = tiny_vae(scaling_factor=0.13025)
         text_l = CLIPTextModel(text_config("l"))
         text_g = CLIPTextModelWithProjection(text_config("g"))
         with torch.no_grad():
@@ -103,20 +93,9 @@ def sdxl_pipeline(
         tokenizer=CLIPTokenizer.from_pretrained(vocabulary, model_max_length=77),
         tokenizer_2=CLIPTokenizer.from_pretrained(vocabulary, model_max_length=77, pad_token="!"),
         unet=unet.eval(),
-        scheduler=scheduler or (cosxl_scheduler() if cosxl else sdxl_scheduler()),
+        scheduler=scheduler or (cosxl_scheduler() if cosxl else sd_scheduler()),
         add_watermarker=False,
         is_cosxl_edit=cosxl,
-    )
-
-
-def sdxl_scheduler(kind: type = EulerDiscreteScheduler, **options: Any) -> Any:
-    return kind(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        num_train_timesteps=1000,
-        timestep_spacing="linspace",
-        **options,
     )
 
 

@@ -13,9 +13,9 @@ from instruct_pix2pix.checkpoints.merging import merge_models, weight_of
 from instruct_pix2pix.checkpoints.saving import save_model, save_parts
 from instruct_pix2pix.nodes.saving import IP2PSaveCheckpoint
 
-from .factory import ldm_state_dict, tiny_checkpoint, tiny_pipeline
+from .factory import ldm_state_dict, sd_scheduler, tiny_checkpoint, tiny_pipeline
 from .factory_sd21 import sd21_checkpoint
-from .factory_sdxl import sdxl_checkpoint, sdxl_pipeline, sdxl_scheduler
+from .factory_sdxl import sdxl_checkpoint, sdxl_pipeline
 from .ordinary import ordinary_model
 
 KINDS = (
@@ -113,7 +113,7 @@ def test_scaled_fp8_is_converted_to_its_numbers(kind, tmp_path):
 
 @pytest.mark.parametrize("zero_terminal", [False, True])
 def test_v_prediction_survives(tmp_path, zero_terminal):
-    scheduler = sdxl_scheduler(prediction_type="v_prediction", rescale_betas_zero_snr=zero_terminal)
+    scheduler = sd_scheduler(prediction_type="v_prediction", rescale_betas_zero_snr=zero_terminal)
     sdxl_pipeline(scheduler=scheduler).save_pretrained(tmp_path / "velocity")
     before = load_checkpoint(tmp_path / "velocity")
     save_model(tmp_path / "a.safetensors", before.model, before.clip, before.vae, "fp32")

@@ -12,12 +12,11 @@ from instruct_pix2pix.checkpoints.loading import load_checkpoint
 from instruct_pix2pix.checkpoints.signs import look
 from instruct_pix2pix.nodes.text import IP2PEncodeInstruction
 
-from .factory import EMA, UNET
+from .factory import EMA, UNET, sd_scheduler
 from .factory_sdxl import (
     SDXL_FORMATS,
     sdxl_checkpoint,
     sdxl_pipeline,
-    sdxl_scheduler,
     sdxl_state_dict,
 )
 
@@ -80,7 +79,7 @@ def test_sdxl_takes_the_source_unscaled(sdxl):
 
 @pytest.mark.parametrize("zero_terminal", [False, True])
 def test_a_folder_says_how_it_was_trained(tmp_path, zero_terminal):
-    scheduler = sdxl_scheduler(prediction_type="v_prediction", rescale_betas_zero_snr=zero_terminal)
+    scheduler = sd_scheduler(prediction_type="v_prediction", rescale_betas_zero_snr=zero_terminal)
     sdxl_pipeline(scheduler=scheduler).save_pretrained(tmp_path / "velocity")
     model = load_checkpoint(tmp_path / "velocity").model.model
     assert model.model_type is comfy.model_base.ModelType.V_PREDICTION

@@ -2,14 +2,10 @@
 
 import pytest
 import torch
-from comfy_extras.nodes_custom_sampler import (
-    BasicScheduler,
-    KSamplerSelect,
-    RandomNoise,
-    SamplerCustomAdvanced,
-)
 from instruct_pix2pix.nodes.guidance import IP2PGuidance
 from instruct_pix2pix.nodes.sampling import IP2PGuider
+
+from ..samplers.graph import sampled
 
 # The model and the graphs of the sampler tests.
 
@@ -51,13 +47,7 @@ def through_the_guider(model, graph, source, wired):
     """IP2PGuider in core's SamplerCustomAdvanced."""
     conds = graph.instruction, graph.negative
     guider = IP2PGuider.execute(model, *conds, source, 7.5, 1.5, wired)[0]
-    return SamplerCustomAdvanced.execute(
-        RandomNoise.execute(5)[0],
-        guider,
-        KSamplerSelect.execute("euler_ancestral")[0],
-        BasicScheduler.execute(model, "normal", 3, 1.0)[0],
-        {"samples": torch.zeros_like(source["samples"])},
-    )[0]["samples"]
+    return sampled(model, guider, source, "euler_ancestral")
 
 
 @pytest.mark.parametrize("sampler_name", CLASSES)

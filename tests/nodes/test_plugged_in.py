@@ -16,11 +16,7 @@ import torch
 from comfy.ldm.modules.attention import optimized_attention
 from comfy.model_patcher import ModelPatcher
 from comfy_extras.nodes_custom_sampler import (
-    BasicScheduler,
     DualCFGGuider,
-    KSamplerSelect,
-    RandomNoise,
-    SamplerCustomAdvanced,
 )
 from comfy_extras.nodes_hypernetwork import load_hypernetwork_patch
 from comfy_extras.nodes_model_advanced import ModelSamplingDiscrete
@@ -34,6 +30,7 @@ from instruct_pix2pix.nodes.text import IP2PEncodeInstruction
 from ..browser.stand_ins import controlnet, lora
 from ..checkpoints.editors import FAMILIES
 from ..checkpoints.factory import UNET
+from ..samplers.graph import sampled
 
 SAMPLING = {"seed": 5, "steps": 2, "scheduler": "normal", "denoise": 1.0, "numerics": "comfyui"}
 
@@ -60,13 +57,7 @@ def editor(request, tmp_path_factory):
     def core(model, conds=texts):
         wanted, unwanted = (node_helpers.conditioning_set_values(c, picture) for c in conds)
         guider = DualCFGGuider.execute(model, wanted, unwanted, conds[1], 7.5, 1.5, "regular")[0]
-        return SamplerCustomAdvanced.execute(
-            RandomNoise.execute(5)[0],
-            guider,
-            KSamplerSelect.execute("euler")[0],
-            BasicScheduler.execute(model, "normal", 2, 1.0)[0],
-            {"samples": torch.zeros_like(source["samples"])},
-        )[0]["samples"]
+        return sampled(model, guider, source, steps=2)
 
     def plain(model, cfg, sampler_name="euler", scheduler="normal"):
         """Core's KSampler with the picture in both: dual guidance at image_cfg 1."""

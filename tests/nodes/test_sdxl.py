@@ -18,10 +18,10 @@ from instruct_pix2pix.nodes.sampling import IP2PKSampler
 from instruct_pix2pix.nodes.text import IP2PEncodeInstruction
 from PIL import Image
 
+from ..checkpoints.factory import sd_scheduler
 from ..checkpoints.factory_sdxl import (
     cosxl_scheduler,
     sdxl_pipeline,
-    sdxl_scheduler,
 )
 
 STEPS, SEED, SCALE = 6, 7, 0.13025
@@ -90,11 +90,11 @@ def edited(loaded, image, empty_negative, **settings):
 
 
 def euler(**options):
-    return sdxl_scheduler(EulerDiscreteScheduler, **options)
+    return sd_scheduler(EulerDiscreteScheduler, **options)
 
 
 def ancestral(**options):
-    return sdxl_scheduler(EulerAncestralDiscreteScheduler, **options)
+    return sd_scheduler(EulerAncestralDiscreteScheduler, **options)
 
 
 CASES = {

@@ -25,6 +25,17 @@ def conditioning(seed):
     return [[torch.randn(1, 77, TEXT_WIDTH, generator=generator), {}]]
 
 
+def sampled(model, guider, source, sampler_name="euler", steps=3):
+    """Core's SamplerCustomAdvanced as people wire it, from an empty latent of the source's size."""
+    return SamplerCustomAdvanced.execute(
+        RandomNoise.execute(5)[0],
+        guider,
+        KSamplerSelect.execute(sampler_name)[0],
+        BasicScheduler.execute(model, "normal", steps, 1.0)[0],
+        {"samples": torch.zeros_like(source["samples"])},
+    )[0]["samples"]
+
+
 def both_graphs():
     """The same edit as `edit`, through our nodes, and `core`, as people wire core's."""
     instruction, negative = conditioning(1), conditioning(2)
@@ -56,13 +67,7 @@ def both_graphs():
             image_cfg,
             "regular",
         )[0]
-        return SamplerCustomAdvanced.execute(
-            RandomNoise.execute(5)[0],
-            guider,
-            KSamplerSelect.execute(sampler_name)[0],
-            BasicScheduler.execute(model, "normal", 3, 1.0)[0],
-            {"samples": torch.zeros_like(latent["samples"])},
-        )[0]["samples"]
+        return sampled(model, guider, latent, sampler_name)
 
     def plain(
         model,
