@@ -81,9 +81,9 @@ def main() -> None:
         return DualCFGGuider.execute(model, *pair, negative, 7.5, 1.5, "regular")[0]
 
     def ours(guidance: Guidance | None) -> Callable[[], Any]:
-        return lambda: IP2PGuider.execute(
-            model, instruction, negative, source, 7.5, 1.5, guidance
-        )[0]
+        return lambda: IP2PGuider.execute(model, instruction, negative, source, 7.5, 1.5, guidance)[
+            0
+        ]
 
     def reads(guider: Callable[[], Any], steps: int) -> collections.Counter[str]:
         sigmas = BasicScheduler.execute(model, "normal", steps, 1.0)[0]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .settings import defaults_of
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -12,8 +14,8 @@ class Preset:
     wording    the instruction, with places for {value} and, in most, {subject}
     value      what to change to, where the user names nothing
     subject    whom, whose or what to change, where the user names nothing
-    text_cfg   scale of the instruction
-    image_cfg  scale of the picture
+    text_cfg   scale of the instruction, for Stable Diffusion 1.5
+    image_cfg  scale of the picture, for Stable Diffusion 1.5
     needs      what the picture must show, and which mask helps
     """
 
@@ -28,6 +30,17 @@ class Preset:
         """The sentence; what is empty or blank takes the preset's own."""
         return self.wording.format(
             value=value.strip() or self.value, subject=subject.strip() or self.subject
+        )
+
+    def scales(self, usual_text_cfg: float, usual_image_cfg: float) -> tuple[float, float]:
+        """text_cfg and image_cfg for a checkpoint with these usual scales.
+
+        They keep their ratio to the usual scales of Stable Diffusion 1.5.
+        """
+        of_sd15 = defaults_of("text_cfg", "image_cfg")
+        return (
+            self.text_cfg * (usual_text_cfg / of_sd15["text_cfg"]),
+            self.image_cfg * (usual_image_cfg / of_sd15["image_cfg"]),
         )
 
 

@@ -137,7 +137,8 @@ def result_nodes(chosen: dict[str, Any], prefix: str) -> Prompt:
 
 def word_by_preset(prompt: Prompt, words: dict[str, str], settings: dict[str, Any]) -> None:
     """Let IP2PPreset word the instruction and bring the scales that `settings` do not give."""
-    prompt["preset"] = node("Preset", "IP2PPreset", **words)
+    usual = {f"usual_{scale}": ["model", output] for scale, output in USUAL_SCALES.items()}
+    prompt["preset"] = node("Preset", "IP2PPreset", **words, **usual)
     prompt["instruction"]["inputs"]["instruction"] = ["preset", 0]
     use_scales(prompt, "preset", SCALES, settings)
 

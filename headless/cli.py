@@ -142,7 +142,10 @@ def presets(as_json: JsonOption = False) -> None:
         wording = preset.instruction(f"[{preset.value}]", f"[{preset.subject}]")
         scales = f"text_cfg {preset.text_cfg}, image_cfg {preset.image_cfg}"
         listed.append(f"{name}\n    {wording}\n    {scales}. {preset.needs}")
-    head = "In place of [words in brackets] come the value, and --subject where there are two.\n"
+    head = (
+        "In place of [words in brackets] come the value, and --subject where there are two.\n"
+        "The scales are for Stable Diffusion 1.5; for other families they change in proportion.\n"
+    )
     found = [{"preset": name, **asdict(preset)} for name, preset in PRESETS.items()]
     report(as_json, {"presets": found}, "\n".join([head, *listed]))
 

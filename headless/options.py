@@ -141,9 +141,7 @@ ASKED = (
         *("format", str, "png", "--format"),
         help="png, jpg or webp, where the name of a result does not say.",
     ),
-    inspect.Parameter(
-        "set_", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=SetOption
-    ),
+    inspect.Parameter("set_", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=SetOption),
     *settings_options(),
 )
 

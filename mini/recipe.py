@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,10 @@ class Recipe:
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / NAME).write_text(json.dumps(asdict(self), indent=1) + "\n")
+        # JSON has no infinity: null is no limit.
+        values = {k: None if v == math.inf else v for k, v in asdict(self).items()}
+        text = json.dumps(values, indent=1, allow_nan=False)
+        (folder / NAME).write_text(text + "\n")
 
 
 NAME = "recipe.json"
@@ -44,4 +48,8 @@ NAME = "recipe.json"
 def load_recipe(folder: Path) -> Recipe:
     """The recipe of the run in `folder`, or a new run's."""
     path = folder / NAME
-    return Recipe(**json.loads(path.read_text())) if path.exists() else Recipe()
+    if not path.exists():
+        return Recipe()
+    values: dict[str, Any] = json.loads(path.read_text())
+    values |= {name: math.inf for name, value in values.items() if value is None}
+    return Recipe(**values)

@@ -80,6 +80,24 @@ def shard_path(folder: Path, index: int) -> Path:
     return folder / "shards" / f"{index:06d}.safetensors"
 
 
+class NotDrawn(RuntimeError):
+    """A shard that no process will draw any more."""
+
+
+def is_drawn(folder: Path, index: int) -> bool:
+    """Whether a shard is there by now. Raises NotDrawn where every drawing process has ended."""
+    drawing = multiprocessing.active_children()  # asked first: the last one may end in between
+    if shard_path(folder, index).exists():
+        return True
+    if not drawing:
+        raise NotDrawn(
+            f"{shard_path(folder, index)} is missing and the processes that draw have ended. "
+            "See their messages above, or whether memory or the disk ran out; then start the same "
+            "command again: it goes on from here."
+        )
+    return False
+
+
 def load_shard(folder: Path, index: int) -> Shard:
     return Shard(**load_file(shard_path(folder, index)))
 

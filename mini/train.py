@@ -10,6 +10,7 @@ import argparse
 import logging
 import math
 import os
+import sys
 import time
 from dataclasses import fields, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from pathlib import Path
 import torch
 
 from .recipe import Recipe, load_recipe
-from .shards import start_drawing
+from .shards import NotDrawn, start_drawing
 from .train_text import train_text
 from .train_text_to_image import captions_vocabulary, train_text_to_image
 from .train_unet import Edits, train_unet
@@ -71,4 +72,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except NotDrawn as error:
+        sys.exit(str(error))

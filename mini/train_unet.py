@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from .networks import LATENT_SCALE, build_unet
 from .recipe import Recipe
-from .shards import Shard, load_shard, shard_path
+from .shards import Shard, is_drawn, load_shard
 from .train_text import new_text_encoder
 from .train_vae import to_tensor
 from .training import Average, Clock, Run, Step, half_precision
@@ -94,8 +94,8 @@ class Edits:
         return int(self.shown)
 
     def bring(self) -> None:
-        """All shards that were drawn since the last time."""
-        while self.brought < self.recipe.shards and shard_path(self.folder, self.brought).exists():
+        """All shards that were drawn since the last time. Raises NotDrawn, as `is_drawn`."""
+        while self.brought < self.recipe.shards and is_drawn(self.folder, self.brought):
             self.add(load_shard(self.folder, self.brought))
             self.brought += 1
 

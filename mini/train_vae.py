@@ -18,7 +18,7 @@ from .drawing import one, stream
 from .networks import build_vae
 from .recipe import Recipe
 from .scenes import KINDS, Scene, sample_scene
-from .shards import draw, load_shard, shard_path
+from .shards import NotDrawn, draw, is_drawn, load_shard
 from .training import DEVICE, Average, Clock, Run, Step, averaged, half_precision
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class Pictures:
     def __init__(self, folder: Path, recipe: Recipe, device: str):
         side = recipe.resolution
         self.folder, self.shards = folder, recipe.vae_shards
-        while not shard_path(folder, 0).exists():
+        while not is_drawn(folder, 0):
             time.sleep(0.2)
         # Shards differ a little in size.
         most = int(1.1 * len(load_shard(folder, 0).pictures)) * self.shards
@@ -105,12 +105,14 @@ class Pictures:
         # On the device, so that a recorded step sees it grow.
         self.count = torch.zeros((), device=device)
         self.brought = 0
+        self.missing: NotDrawn | None = None
         self.bring()
-        threading.Thread(target=self.bring_all, daemon=True).start()
+        self.bringing = threading.Thread(target=self.bring_all, daemon=True)
+        self.bringing.start()
 
     def bring(self) -> None:
         """The next shard, once it is drawn."""
-        while not shard_path(self.folder, self.brought).exists():
+        while not is_drawn(self.folder, self.brought):
             time.sleep(0.2)
         shard = load_shard(self.folder, self.brought)
         with DEVICE:
@@ -122,8 +124,16 @@ class Pictures:
         self.brought += 1
 
     def bring_all(self) -> None:
-        while self.brought < self.shards:
-            self.bring()
+        try:
+            while self.brought < self.shards:
+                self.bring()
+        except NotDrawn as error:
+            self.missing = error
+
+    def check(self) -> None:
+        """Raises NotDrawn, which the thread has met."""
+        if self.missing:
+            raise self.missing
 
     def cut(self, count: int, side: int) -> tuple[Tensor, Tensor]:
         """`count` crops of `side` pixels at random places, half of them mirrored, and weights."""
@@ -193,6 +203,7 @@ def train_vae(
     if clock.step == 0:
         run.log(**measure())
     for step in run.steps():
+        pictures.check()
         train = wholes if clock.done > 0.7 else quarters
         train(clock.rate())
         if step % 500 == 499:

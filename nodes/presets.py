@@ -5,7 +5,28 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..edits.presets import PRESETS, chosen
+from ..edits.settings import SETTINGS, defaults_of
 from .inputs import WORDS, newer
+
+# Of Stable Diffusion 1.5.
+USUAL = defaults_of("text_cfg", "image_cfg")
+
+
+def usual_scale(scale: str) -> io.Input:
+    """The input for the usual scale of the checkpoint's family."""
+    setting = SETTINGS[scale]
+    return io.Float.Input(
+        f"usual_{scale}",
+        optional=True,
+        default=USUAL[scale],
+        min=setting.least,
+        max=setting.most,
+        force_input=True,
+        tooltip=(
+            f"The {scale} of IP2PLoadCheckpoint. The preset's own {scale} changes in proportion. "
+            f"Without it: {USUAL[scale]}, that of Stable Diffusion 1.5."
+        ),
+    )
 
 
 class IP2PPreset(io.ComfyNode):
@@ -45,6 +66,9 @@ class IP2PPreset(io.ComfyNode):
                         "picture do not read it."
                     ),
                 ),
+                # Not the ids of the outputs, which the oldest supported ComfyUI does not allow.
+                usual_scale("text_cfg"),
+                usual_scale("image_cfg"),
             ],
             outputs=[
                 io.String.Output(
@@ -66,6 +90,14 @@ class IP2PPreset(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, preset: str, value: str, subject: str) -> io.NodeOutput:
+    def execute(
+        cls,
+        preset: str,
+        value: str,
+        subject: str,
+        usual_text_cfg: float = USUAL["text_cfg"],
+        usual_image_cfg: float = USUAL["image_cfg"],
+    ) -> io.NodeOutput:
         recipe = chosen(preset)
-        return io.NodeOutput(recipe.instruction(value, subject), recipe.text_cfg, recipe.image_cfg)
+        scales = recipe.scales(usual_text_cfg, usual_image_cfg)
+        return io.NodeOutput(recipe.instruction(value, subject), *scales)

@@ -41,9 +41,7 @@ class NoiseStream:
              had is not told: it is taken to end with the highest number
     """
 
-    def __init__(
-        self, seed: int, shape: torch.Size, numbers: Sequence[int] | None = None
-    ) -> None:
+    def __init__(self, seed: int, shape: torch.Size, numbers: Sequence[int] | None = None) -> None:
         self.generator = torch.Generator("cpu").manual_seed(seed)
         self.shape, self.numbers = shape, numbers
 

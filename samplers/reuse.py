@@ -84,9 +84,7 @@ class Reusing:
         # Samplers may go up again, and may pass over a step.
         return kept.sigma < sigma or step - kept.step >= every
 
-    def filled(
-        self, predictions: Branches, needed: Branches, step: int, sigma: float
-    ) -> Branches:
+    def filled(self, predictions: Branches, needed: Branches, step: int, sigma: float) -> Branches:
         """`predictions` with those that are needed and were not run; keeps the differences."""
         e2, e1, e0 = predictions
         if e1 is not None and e2 is not None:

@@ -86,9 +86,7 @@ def page_texts(language: str) -> dict[str, Any]:
         "language": language,
         "languages": {key: texts["name"] for key, texts in languages().items()},
         "words": {**english["words"], **own["words"]},
-        "fields": {
-            name: nodes[setting.node]["inputs"][name] for name, setting in SETTINGS.items()
-        }
+        "fields": {name: nodes[setting.node]["inputs"][name] for name, setting in SETTINGS.items()}
         | {"instruction": nodes["IP2PEncodeInstruction"]["inputs"]["instruction"]},
         "examples": {name: own["examples"].get(name, EXAMPLES[name]) for name in EXAMPLES},
         "tiles": {

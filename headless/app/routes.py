@@ -330,4 +330,3 @@ class App:
         session.clear()
         self.queue.tell_all()
         return web.json_response({})
-

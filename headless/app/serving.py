@@ -8,6 +8,7 @@ from aiohttp import web
 
 from ..errors import OutputError
 from .routes import App
+from .scratch import remove_abandoned
 
 
 async def serve(page: App, listen: str, port: int) -> None:
@@ -18,6 +19,7 @@ async def serve(page: App, listen: str, port: int) -> None:
     runner = web.AppRunner(page.application(), access_log=None, shutdown_timeout=1)
     await runner.setup()
     tasks: list[asyncio.Task[None]] = []
+    await asyncio.to_thread(remove_abandoned)
     try:
         tasks = await page.start()
         try:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from .scratch import Scratch
 
 WAITING, RUNNING, DONE, FAILED, CANCELLED = "waiting", "running", "done", "failed", "cancelled"
 
@@ -69,7 +70,7 @@ class Session:
         self._begin()
 
     def _begin(self) -> None:
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._scratch: Scratch | None = None
         self.pictures: dict[str, Kept] = {}
         self.uploads: list[str] = []
         self.masks: dict[str, str] = {}  # the mask of a picture
@@ -79,9 +80,9 @@ class Session:
     @property
     def folder(self) -> Path:
         """Made when it is first needed: not every visitor gives a picture."""
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="ip2p-app-")
-        return Path(self._folder.name)
+        if self._scratch is None:
+            self._scratch = Scratch()
+        return self._scratch.path
 
     @property
     def size(self) -> int:
@@ -92,8 +93,8 @@ class Session:
     def clear(self) -> None:
         """Forget every picture and edit, and remove the files."""
         self.cancel()
-        if self._folder:
-            self._folder.cleanup()
+        if self._scratch:
+            self._scratch.remove()
         self._begin()
         self.tell()
 

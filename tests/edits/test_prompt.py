@@ -45,7 +45,9 @@ def test_the_loader_brings_the_scales_that_are_not_given():
 
 def test_a_preset_words_the_instruction_and_brings_the_scales_that_are_not_given():
     prompt = edit_prompt("a.png", "", preset="hair color", value="green", text_cfg=3)
-    assert prompt["preset"]["inputs"] == {"preset": "hair color", "value": "green", "subject": ""}
+    usual = {"usual_text_cfg": ["model", 4], "usual_image_cfg": ["model", 5]}
+    words = {"preset": "hair color", "value": "green", "subject": ""}
+    assert prompt["preset"]["inputs"] == words | usual
     assert prompt["instruction"]["inputs"]["instruction"] == ["preset", 0]
     sampler = prompt["sampler"]["inputs"]
     assert (sampler["text_cfg"], sampler["image_cfg"]) == (3.0, ["preset", 2])

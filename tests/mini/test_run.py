@@ -1,6 +1,9 @@
 """A whole run at 64 pixels: drawn, trained, stopped, gone on with, exported, loaded by the pack."""
 
 import json
+import math
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,7 @@ from instruct_pix2pix.mini.export import export_run
 from instruct_pix2pix.mini.networks import CLIP_CONFIG, build_text_encoder
 from instruct_pix2pix.mini.recipe import Recipe, load_recipe
 from instruct_pix2pix.mini.scenes import KINDS, SAMPLES, render
-from instruct_pix2pix.mini.shards import draw_some, load_shard
+from instruct_pix2pix.mini.shards import NotDrawn, draw_some, load_shard
 from instruct_pix2pix.mini.train_text import train_text
 from instruct_pix2pix.mini.train_text_to_image import captions_vocabulary, train_text_to_image
 from instruct_pix2pix.mini.train_unet import Edits, train_unet
@@ -60,8 +63,25 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_recipe_stays_with_the_run(run: Path) -> None:
-    assert load_recipe(run) == RECIPE
+    """As JSON that every program reads: it has no infinity."""
+    assert load_recipe(run) == RECIPE and RECIPE.unet_minutes == math.inf
+    assert "Infinity" not in (run / "recipe.json").read_text()
     assert load_recipe(run / "nothing") == Recipe()
+
+
+def test_training_ends_with_a_sentence_where_no_process_draws_any_more(
+    run: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / "shards" / "000001.safetensors").unlink()
+    edits = Edits(tmp_path / "run", RECIPE, train_vae.load_vae(run, "cpu"))
+    with pytest.raises(NotDrawn, match="000001.*the same command"):
+        edits.bring()
+    more = replace(RECIPE, vae_shards=2)
+    pictures = train_vae.Pictures(tmp_path / "run", more, "cpu")
+    pictures.bringing.join()
+    with pytest.raises(NotDrawn, match="000001"):
+        pictures.check()
 
 
 def test_a_run_that_is_done_is_left_as_it_is(run: Path) -> None:

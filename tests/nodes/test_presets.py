@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from comfy_api.latest import io
+from instruct_pix2pix.checkpoints.families import SDXL
 from instruct_pix2pix.edits.presets import PRESETS, listed
 from instruct_pix2pix.mini import applications
 from instruct_pix2pix.mini.applications.application import PEOPLE
@@ -21,7 +22,8 @@ def test_the_contract_of_the_node():
     schema = IP2PPreset.define_schema()
     assert schema.node_id == IP2PPreset.__name__ == "IP2PPreset"
     assert schema.category == "InstructPix2Pix"
-    assert [i.id for i in schema.inputs] == ["preset", "value", "subject"]
+    usual = ["usual_text_cfg", "usual_image_cfg"]
+    assert [i.id for i in schema.inputs] == ["preset", "value", "subject", *usual]
     assert [(o.id, type(o)) for o in schema.outputs] == [
         ("instruction", io.String.Output),
         ("text_cfg", io.Float.Output),
@@ -59,6 +61,15 @@ def test_the_scales_lie_where_the_authors_draw_theirs(preset):
     _, text_cfg, image_cfg = run(preset)
     assert isinstance(text_cfg, float) and 6 <= text_cfg <= 9
     assert isinstance(image_cfg, float) and 1.2 <= image_cfg <= 1.8
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_scales_follow_the_usual_ones_of_the_checkpoint(preset):
+    """With those of SDXL, 5 and 1.5, what is 7.5 for Stable Diffusion 1.5 is 5."""
+    _, text_cfg, image_cfg = run(preset)
+    assert IP2PPreset.execute(preset, "", "", 7.5, 1.5).args[1:] == (text_cfg, image_cfg)
+    _, of_sdxl, image = IP2PPreset.execute(preset, "", "", SDXL.text_cfg, SDXL.image_cfg).args
+    assert of_sdxl == pytest.approx(text_cfg * 5 / 7.5) and image == image_cfg
 
 
 @pytest.mark.parametrize(
