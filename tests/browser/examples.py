@@ -46,19 +46,19 @@ def draw_example(name: str) -> Image.Image:
 
 def on_a_wall(portrait: Image.Image) -> Image.Image:
     """A room, 960 x 640, where the portrait hangs small above a sideboard; the mask is on it."""
-    width, height, side = 960, 640, 128
+    width, height, side = 960, 640, 160
     room = Image.new("RGB", (width, height), (214, 205, 190))
     draw = ImageDraw.Draw(room)
     draw.rectangle((0, 500, width, height), (150, 112, 82))  # the floor
     draw.rectangle((0, 492, width, 500), (240, 236, 228))
-    draw.rounded_rectangle((210, 380, 650, 520), 8, (110, 74, 50))  # a sideboard
-    for left in (222, 436):
+    draw.rounded_rectangle((260, 380, 700, 520), 8, (110, 74, 50))  # a sideboard
+    for left in (272, 486):
         draw.rounded_rectangle((left, 394, left + 200, 506), 6, (132, 92, 62))
         draw.ellipse((left + 94, 444, left + 106, 456), (60, 42, 30))
     draw.rectangle((795, 215, 805, 500), (70, 70, 76))  # a lamp
     draw.polygon([(760, 150), (840, 150), (880, 240), (720, 240)], (238, 206, 140))
     draw.ellipse((760, 490, 840, 512), (70, 70, 76))
-    left, top = 366, 150
+    left, top = (width - side) // 2, 130
     draw.rectangle((left - 14, top - 14, left + side + 13, top + side + 13), (92, 62, 40))
     draw.rectangle((left - 5, top - 5, left + side + 4, top + side + 4), (245, 243, 236))
     room.paste(portrait.resize((side, side), Image.Resampling.LANCZOS), (left, top))

@@ -109,7 +109,7 @@ def masked(prompt: Prompt, **encode: Any) -> Prompt:
 
 
 def several_seeds() -> Prompt:
-    prompt = plain("several-seeds-at-once", "woman", "change the background to a forest")
+    prompt = plain("several-seeds-at-once", "house", "make it look like autumn")
     prompt["many"] = node("How many", "RepeatLatentBatch", samples=["encode", 0], amount=4)
     prompt["sampler"]["inputs"]["source"] = ["many", 0]
     return prompt
@@ -219,7 +219,7 @@ def real(slug: str, picture: str, instruction: str, **settings: Any) -> Prompt:
 
 
 def lora_and_controlnet() -> Prompt:
-    prompt = real("with-lora-and-controlnet", "house", "make it look like autumn")
+    prompt = real("with-lora-and-controlnet", "house", "turn it into an oil painting")
     prompt["lora"] = node(
         "LoRA",
         "LoraLoader",
@@ -285,7 +285,7 @@ TWINS: dict[str, Callable[[], Prompt]] = {
         "weather-sunny-to-cloudy", "house", "change the weather from sunny to cloudy"
     ),
     "season-summer-to-winter": lambda: plain(
-        "season-summer-to-winter", "lake", "turn summer into winter"
+        "season-summer-to-winter", "lake", "turn summer into winter", seed=3
     ),
     "change-the-background": lambda: plain(
         "change-the-background", "woman", "change the background to a beach"
@@ -309,7 +309,7 @@ TWINS: dict[str, Callable[[], Prompt]] = {
     "make-pairs": make_pairs,
     "with-lora-and-controlnet": lora_and_controlnet,
     "your-photo-your-checkpoint": lambda: real(
-        "your-photo-your-checkpoint", "house", "make it look like autumn"
+        "your-photo-your-checkpoint", "woman", "give her sunglasses"
     ),
     "app-hair-stylist": lambda: app("app-hair-stylist", "woman", "hair color", "red", 4),
     "app-virtual-try-on": lambda: app(
@@ -318,7 +318,7 @@ TWINS: dict[str, Callable[[], Prompt]] = {
     "app-weather-and-season": lambda: with_preset(
         plain("app-weather-and-season", "lake", "none"), "season", "autumn"
     ),
-    "app-your-photo": lambda: real("app-your-photo", "house", "make it look like autumn"),
+    "app-your-photo": lambda: real("app-your-photo", "lake", "make it a sunset"),
 }
 
 
