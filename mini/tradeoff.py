@@ -110,7 +110,7 @@ def markdown(points: list[Point], count: int, steps: int, weights: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, default=BUILT_IN)
-    parser.add_argument("--count", type=int, default=2, help="edits of each family")
+    parser.add_argument("--count", type=int, default=1, help="edits of each family")
     parser.add_argument("--steps", type=int, default=20)
     arguments = parser.parse_args()
     # ComfyUI looks for a device when it is imported.
