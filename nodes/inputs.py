@@ -18,6 +18,8 @@ GuidanceType = io.Custom("IP2P_GUIDANCE")
 
 # What people type who look for these nodes.
 WORDS = ["pix2pix", "ip2p", "instruct", "InstructPix2Pix", "edit by text", "image edit"]
+# The group of the newer editors' first tab where the loader and the sampler are shown.
+ESSENTIALS = "Image Generation"
 # Settings that an edit rarely needs; newer editors show them on demand.
 ADVANCED = {"denoise", "margin", "match_color", "numerics", "scheduler", "syntax", "weights"}
 

@@ -13,7 +13,7 @@ from ..checkpoints.layouts import Weights
 from ..checkpoints.loading import load_checkpoint, load_text_to_image
 from ..checkpoints.places import hub_cache, pipelines_below, the_one
 from ..edits.settings import BUILT_IN, TEXT_TO_IMAGE
-from .inputs import WORDS, newer, setting_input
+from .inputs import ESSENTIALS, WORDS, newer, setting_input
 
 BUILT_IN_FILE = Path(__file__).resolve().parents[1] / "mini" / "ip2p-mini.safetensors"
 TEXT_TO_IMAGE_FILE = BUILT_IN_FILE.with_name("ip2p-mini-text-to-image.safetensors")
@@ -73,7 +73,7 @@ class IP2PLoadCheckpoint(io.ComfyNode):
             node_id="IP2PLoadCheckpoint",
             display_name="Load Checkpoint (InstructPix2Pix)",
             category="InstructPix2Pix",
-            **newer(io.Schema, search_aliases=WORDS),
+            **newer(io.Schema, search_aliases=WORDS, essentials_category=ESSENTIALS),
             description=(
                 "Loads a model that edits pictures by instruction: the small built-in one, a "
                 "single file, or a diffusers folder."

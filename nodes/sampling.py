@@ -13,6 +13,7 @@ from ..samplers.comfy.guider import DualGuider
 from ..samplers.comfy.sampling import Cell, Edit
 from ..samplers.control import Guidance
 from .inputs import (
+    ESSENTIALS,
     WORDS,
     guidance_input,
     guided_inputs,
@@ -29,7 +30,7 @@ class IP2PKSampler(io.ComfyNode):
             node_id="IP2PKSampler",
             display_name="KSampler (InstructPix2Pix)",
             category="InstructPix2Pix",
-            **newer(io.Schema, search_aliases=WORDS),
+            **newer(io.Schema, search_aliases=WORDS, essentials_category=ESSENTIALS),
             description=(
                 "Edits the picture: samples with two guidance scales, one for the instruction "
                 "and one for the picture."

@@ -8,6 +8,7 @@ import pytest
 from instruct_pix2pix.edits.settings import TEXT_TO_IMAGE
 from instruct_pix2pix.headless.server import PrivateServer
 from instruct_pix2pix.headless.workflow import load_prompt
+from instruct_pix2pix.tests.browser.blueprint import NAME as BLUEPRINT
 from instruct_pix2pix.tests.browser.editor import chromium, open_editor, open_workflow, set_setting
 from instruct_pix2pix.tests.browser.layouts import LAYOUTS, NEEDS
 from instruct_pix2pix.tests.browser.stand_ins import write_stand_ins
@@ -58,6 +59,10 @@ COVERED = """() => {
     }
     return [found, [...app.graph.links.values()].filter((link) => link.path).length]
 }"""
+# Whether the search of nodes has this name in its first lines.
+AMONG_THE_FIRST = """(name) =>
+    [...document.querySelectorAll("[role=option], [data-testid=result-item]")]
+        .slice(0, 4).some((found) => found.innerText.trim().startsWith(name))"""
 # How much higher the note is than its text.
 SPARE = """() => {
     const node = app.graph.nodes.find((node) => node.type === "MarkdownNote")
@@ -140,6 +145,32 @@ def test_the_first_nodes_are_seen_in_every_window(page, window):
     for name in FIRST:
         left, top, right, bottom = places[name]
         assert 60 <= left and right <= width and 80 <= top and bottom <= height, name
+
+
+def test_the_template_browser_finds_ours_by_the_words_that_people_type(page):
+    page.locator(".templates-tab-button").click()
+    dialog = page.get_by_role("dialog")
+    card = dialog.get_by_test_id(f"template-workflow-{HAIR}")
+    for words in ("pix2pix", "InstructPix2Pix", "instruct", "hair color"):
+        search = dialog.get_by_placeholder("Search").first
+        search.fill("no template is called so")
+        card.wait_for(state="hidden")
+        search.fill(words)
+        card.wait_for()
+    page.keyboard.press("Escape")
+    dialog.wait_for(state="hidden")
+
+
+@pytest.mark.parametrize("words", ["pix2pix", "InstructPix2Pix"])
+def test_the_node_search_shows_the_whole_edit_among_the_first(page, words):
+    page.evaluate("() => app.extensionManager.command.execute('Comfy.NewBlankWorkflow')")
+    page.wait_for_function("() => app.graph.nodes.length === 0")
+    page.mouse.dblclick(700, 500)
+    page.wait_for_function("() => document.activeElement.tagName === 'INPUT'")
+    page.keyboard.type(words)
+    page.wait_for_function(AMONG_THE_FIRST, arg=BLUEPRINT)
+    page.keyboard.press("Escape")
+    page.wait_for_function("() => document.activeElement.tagName !== 'INPUT'")
 
 
 def test_a_link_under_a_node_would_be_found(page):

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from comfy_api.latest import io
 from instruct_pix2pix.nodes.chain import IP2PEditChain
-from instruct_pix2pix.nodes.inputs import ADVANCED, WORDS, newer, setting_input
+from instruct_pix2pix.nodes.inputs import ADVANCED, ESSENTIALS, WORDS, newer, setting_input
+from instruct_pix2pix.nodes.loading import IP2PLoadCheckpoint
 from instruct_pix2pix.nodes.presets import IP2PPreset
 from instruct_pix2pix.nodes.sampling import IP2PKSampler
 from instruct_pix2pix.nodes.text import IP2PEncodeInstruction
@@ -27,8 +28,10 @@ def test_a_field_is_given_where_it_is_taken_and_nowhere_else():
 
 
 def test_this_comfyui_gets_what_it_takes():
-    schema = IP2PKSampler.define_schema()
-    assert getattr(schema, "search_aliases", WORDS) == WORDS
+    for node in (IP2PLoadCheckpoint, IP2PKSampler):
+        schema = node.define_schema()
+        assert getattr(schema, "search_aliases", WORDS) == WORDS
+        assert getattr(schema, "essentials_category", ESSENTIALS) == ESSENTIALS
     for name in ADVANCED:
         made = setting_input(name, options=["auto"] if name == "weights" else None)
         assert getattr(made, "advanced", True) is True
