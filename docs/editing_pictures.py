@@ -87,7 +87,7 @@ async def edit_mask(client: Client) -> Image.Image:
 async def around_mask(client: Client) -> Image.Image:
     prompt = load_prompt(WORKFLOWS / "small-face-big-edit.json")
     near = await pictures(client, prompt)
-    box = 350, 134, 510, 294  # where the portrait hangs
+    box = 384, 114, 576, 306  # where the portrait hangs
     far = await pictures(client, patched(prompt, {"Encode source.fit": "training size"}))
     return strip(
         [
@@ -128,7 +128,7 @@ async def auto(client: Client) -> Image.Image:
 async def turns(client: Client) -> Image.Image:
     prompt = load_prompt(WORKFLOWS / "edit-in-turns.json")
     found = await pictures(client, prompt)
-    lines = prompt["5"]["inputs"]["instructions"].splitlines()
+    lines = prompt["4"]["inputs"]["instructions"].splitlines()
     words = ["before", *lines]
     return strip(list(zip(words, [*found["Before"], *found["Result"]], strict=True)))
 
