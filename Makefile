@@ -45,10 +45,10 @@ serve: $(SERVER) ## open ComfyUI with this pack
 	@$(RUN)/ip2p serve
 
 test: setup lint ## set up, lint and run every test
-	@$(RUN)/python -m pytest -n auto --dist loadfile
+	@$(RUN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-fast: setup lint ## the tests that start no server and train nothing
-	@$(RUN)/python -m pytest -n auto --dist loadfile -m "not slow"
+	@$(RUN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow"
 
 lint: $(VENV)/.packages ## ruff and mypy
 	@$(RUN)/ruff check --quiet

@@ -58,12 +58,52 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.as_posix().removeprefix(f"{ROOT.as_posix()}/tests/").startswith(SLOW):
             item.add_marker("slow")
+    # The slow files first: at the end one worker would wait for the other.
+    items.sort(key=lambda item: not item.get_closest_marker("slow"))
 
 
 @pytest.fixture(scope="session")
-def comfyui() -> Path:
+def comfyui_path() -> Path:
     """The folder of the ComfyUI that is tested on."""
     return COMFYUI
+
+
+@pytest.fixture(scope="session")
+def comfyui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One real ComfyUI for all tests, with a tiny checkpoint of random weights.
+
+    Beside it lie one that draws from text and one that is broken. A test may bring files of its
+    own to `comfyui.log.parent`, and takes them away.
+    """
+    import safetensors.torch
+    from instruct_pix2pix.tests.checkpoints.factory import (
+        ldm_state_dict,
+        tiny_checkpoint,
+        tiny_pipeline,
+    )
+    from instruct_pix2pix.tests.serving import serving
+
+    models = tmp_path_factory.mktemp("models")
+    checkpoints = models / "checkpoints"
+    checkpoints.mkdir()
+    tiny_checkpoint(checkpoints, "mini.safetensors")  # as tiny.safetensors
+    other = ldm_state_dict(tiny_pipeline(in_channels=4))
+    safetensors.torch.save_file(other, checkpoints / "text-to-image.safetensors")
+    (checkpoints / "broken.safetensors").write_bytes(b"not a checkpoint")
+    with serving(models) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def stand_ins(comfyui: Any) -> Iterator[Any]:
+    """That ComfyUI with a small file for each that templates name."""
+    from instruct_pix2pix.tests.browser.stand_ins import MODELS, write_stand_ins
+
+    folder = comfyui.log.parents[1]
+    write_stand_ins(folder)
+    yield comfyui
+    for file in MODELS:
+        (folder / file["directory"] / file["name"]).unlink()
 
 
 @pytest.fixture(scope="session")

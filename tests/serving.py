@@ -1,4 +1,4 @@
-"""A real ComfyUI that offers the checkpoints of a test."""
+"""A real ComfyUI that offers the models of a test."""
 
 import asyncio
 import json
@@ -8,16 +8,21 @@ from pathlib import Path
 
 from instruct_pix2pix.headless.server import PrivateServer
 
+KINDS = ("checkpoints", "loras", "controlnet")
+
 
 @contextmanager
-def serving(checkpoints: Path, config: Path) -> Iterator[PrivateServer]:
-    """Run it with live previews and without a cache, so that a prompt's second run is a run.
+def serving(models: Path, *flags: str) -> Iterator[PrivateServer]:
+    """Run it, with live previews.
 
-    config  a file to write, which tells ComfyUI of the folder
+    models  a folder that has one of each of KINDS; the log lies beside the checkpoints
     """
-    config.write_text(json.dumps({"tests": {"checkpoints": str(checkpoints)}}))
-    flags = ("--cache-none", "--preview-method", "latent2rgb", "--extra-model-paths-config")
-    server = PrivateServer(arguments=[*flags, str(config)])
+    for kind in KINDS:
+        (models / kind).mkdir(exist_ok=True)
+    paths = models / "paths.json"
+    paths.write_text(json.dumps({"tests": {kind: str(models / kind) for kind in KINDS}}))
+    config = ("--extra-model-paths-config", str(paths), "--preview-method", "latent2rgb")
+    server = PrivateServer(arguments=[*config, *flags], log=models / "checkpoints" / "comfyui.log")
     try:
         asyncio.run(server.start())
         yield server

@@ -9,9 +9,9 @@ pytest_plugins = ["pytester"]
 
 
 def test_only_a_missing_gpu_may_skip(
-    pytester: pytest.Pytester, comfyui: Path, monkeypatch: pytest.MonkeyPatch
+    pytester: pytest.Pytester, comfyui_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COMFYUI_PATH", str(comfyui))
+    monkeypatch.setenv("COMFYUI_PATH", str(comfyui_path))
     pytester.makeconftest(Path(__file__).with_name("conftest.py").read_text(encoding="utf-8"))
     pytester.makepyfile(
         test_reasons="""

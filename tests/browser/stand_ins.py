@@ -50,7 +50,7 @@ def write_stand_ins(folder: Path) -> list[str]:
     unet = {key.removeprefix(prefix): weights[key] for key in weights if key.startswith(prefix)}
     files = [folder / file["directory"] / file["name"] for file in MODELS]
     for file in files:
-        file.parent.mkdir()
+        file.parent.mkdir(exist_ok=True)
     shutil.copyfile(MINI, files[0])
     safetensors.torch.save_file(lora(unet), files[1])
     safetensors.torch.save_file(controlnet(unet), files[2])

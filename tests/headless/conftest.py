@@ -1,42 +1,12 @@
-"""One real ComfyUI for all tests of the client, with a tiny checkpoint of random weights."""
-
-import asyncio
-import json
+"""A picture, a server that answers wrongly, and an end to what a test has left running."""
 
 import numpy as np
 import pytest
-import safetensors.torch
 from instruct_pix2pix.headless import client
-from instruct_pix2pix.headless.server import PrivateServer
-from instruct_pix2pix.tests.checkpoints.factory import (
-    ldm_state_dict,
-    tiny_checkpoint,
-    tiny_pipeline,
-)
 from PIL import Image
 
 from .command import started
 from .stand_in import StandIn, serve
-
-
-@pytest.fixture(scope="session")
-def comfyui(tmp_path_factory):
-    models = tmp_path_factory.mktemp("models")
-    tiny_checkpoint(models, "mini.safetensors")  # as tiny.safetensors
-    other = ldm_state_dict(tiny_pipeline(in_channels=4))
-    safetensors.torch.save_file(other, models / "text-to-image.safetensors")
-    (models / "broken.safetensors").write_bytes(b"not a checkpoint")
-    paths = models / "paths.json"
-    paths.write_text(json.dumps({"tests": {"checkpoints": str(models)}}))
-    server = PrivateServer(
-        arguments=["--extra-model-paths-config", str(paths), "--preview-method", "latent2rgb"],
-        log=models / "comfyui.log",
-    )
-    try:
-        asyncio.run(server.start())
-        yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture(autouse=True)

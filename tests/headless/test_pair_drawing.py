@@ -1,13 +1,11 @@
 """`ip2p pairs draw` on a real ComfyUI, with a random checkpoint that core loads."""
 
-import asyncio
 import json
 import re
 import time
 
 import pytest
 from instruct_pix2pix.headless.pair_drawing import read_report, write_page
-from instruct_pix2pix.headless.server import PrivateServer
 from instruct_pix2pix.pairs.layouts import read_pairs
 from instruct_pix2pix.pairs.pair import Pair, PictureFile, open_picture
 
@@ -21,19 +19,10 @@ TRIPLES = [
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    models = tmp_path_factory.mktemp("models")
-    save_checkpoint(models / "sd15.safetensors")
-    paths = models / "paths.json"
-    paths.write_text(json.dumps({"tests": {"checkpoints": str(models)}}))
-    running = PrivateServer(
-        arguments=["--extra-model-paths-config", str(paths)], log=models / "comfyui.log"
-    )
-    try:
-        asyncio.run(running.start())
-        yield running
-    finally:
-        running.stop()
+def server(comfyui):
+    path = save_checkpoint(comfyui.log.parent / "sd15.safetensors")
+    yield comfyui
+    path.unlink()
 
 
 @pytest.fixture(scope="module")

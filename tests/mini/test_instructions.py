@@ -1,5 +1,6 @@
 """The words: many for every edit, some of them kept for the evaluation, all true of the target."""
 
+from contextlib import suppress
 from types import ModuleType
 
 import numpy as np
@@ -14,10 +15,10 @@ from instruct_pix2pix.mini.instructions import (
     Edit,
     changes,
     family_of,
+    instruct,
     is_edit,
     mistyped,
     sample_edit,
-    targets,
 )
 from instruct_pix2pix.mini.scenes import (
     KINDS,
@@ -43,10 +44,20 @@ def edits(family: str, count: int, held_out: bool) -> list[Edit]:
     seed = 0
     while len(made) < count:
         scene = sample_scene(seed, KINDS[seed % len(KINDS)])
-        if targets(scene, family):
+        with suppress(ValueError):  # a scene that has no such edit
             made.append(sample_edit(scene, family, np.random.default_rng(seed), held_out))
         seed += 1
     return made
+
+
+def said(family: str, count: int, held_out: bool) -> set[str]:
+    """Instructions of so many edits, five for each."""
+    rng = np.random.default_rng(0)
+    return {
+        instruct(edit.source, edit.target, rng, held_out).lower().strip(".")
+        for edit in edits(family, count, held_out)
+        for _ in range(5)
+    }
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -64,9 +75,7 @@ def test_every_weather_has_verbs_and_the_held_out_ones_are_not_trained() -> None
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_no_held_out_instruction_is_ever_trained(family: str) -> None:
-    trained = {edit.instruction.lower().strip(".") for edit in edits(family, 150, False)}
-    kept = {edit.instruction.lower().strip(".") for edit in edits(family, 50, True)}
-    assert not trained & kept
+    assert not said(family, 30, held_out=False) & said(family, 10, held_out=True)
 
 
 @pytest.mark.parametrize("family", EDITED)

@@ -65,7 +65,9 @@ def test_the_first_stage_overfits_two_pictures() -> None:
         optimizer.step()
         optimizer.zero_grad()
         losses.append(loss.item())
-    assert losses[-1] < 0.5 * losses[0]
+        if losses[-1] < 0.5 * losses[0]:
+            return
+    pytest.fail(f"the loss fell from {losses[0]} to {losses[-1]}")
 
 
 def test_an_edit_step_overfits_one_pair() -> None:
@@ -84,7 +86,9 @@ def test_an_edit_step_overfits_one_pair() -> None:
         optimizer.step()
         optimizer.zero_grad()
         losses.append(loss.item())
-    assert losses[-1] < 0.5 * losses[0]
+        if losses[-1] < 0.5 * losses[0]:
+            return
+    pytest.fail(f"the loss fell from {losses[0]} to {losses[-1]}")
 
 
 def test_words_source_and_both_are_dropped_in_turn() -> None:
@@ -112,7 +116,7 @@ def test_who_is_asked_nothing_meets_edits_only_where_noise_does_not_hide_them() 
     """To copy the source is right where noise is loud, and for half the pairs where it is not."""
     count = 4000
     source, target = torch.zeros(count, 4, 2, 2), torch.ones(count, 4, 2, 2)
-    rows = torch.ones(count, 77, dtype=torch.long)
+    rows = torch.ones(count, 1, dtype=torch.long)  # of words that nobody reads
     text = build_networks(tokens=12)["text"]
     sigmas = (1 / noise_levels() - 1).sqrt()
 

@@ -13,8 +13,6 @@ from instruct_pix2pix.headless.protocol import Event, Preview
 from instruct_pix2pix.pictures.sheet import BLANK
 from PIL import Image
 
-from ..checkpoints.factory import tiny_checkpoint
-from ..serving import serving
 from .test_guidance import DEFAULTS
 
 RUN = {"seed": 1, "steps": 3, "sampler_name": "euler", "scheduler": "normal"}
@@ -38,14 +36,6 @@ NODES = {
     | {"instructions": "make it snow\n\nmake it night", "text_cfg": 5.0, "image_cfg": 1.5}
     | {"mask_each": True},
 }
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("checkpoints")
-    tiny_checkpoint(folder, "mini.safetensors")  # as tiny.safetensors
-    with serving(folder, folder / "paths.json") as server:
-        yield server
 
 
 def prompt(class_type, words="make it snow", fit="training size", **changes):
@@ -114,27 +104,27 @@ def pixels_of(preview):
     ("class_type", "count"),
     [(name, 1) for name in NODES if name != "IP2PEditChain"] + [("IP2PEditChain", 2)],
 )
-def test_every_node_runs(server, class_type, count):
-    pictures, _ = run(server, prompt(class_type))
+def test_every_node_runs(comfyui, class_type, count):
+    pictures, _ = run(comfyui, prompt(class_type))
     assert len(pictures) == count, "the chain has a picture for each turn"
     assert all(np.asarray(picture).any() for picture in pictures)
 
 
-def test_what_a_mask_found_is_told(server):
-    _, history = run(server, prompt("IP2PEditMask"))
+def test_what_a_mask_found_is_told(comfyui):
+    _, history = run(comfyui, prompt("IP2PEditMask"))
     (text,) = history["outputs"]["it"]["text"]
     assert text.startswith("The edit ")
 
 
-def test_a_black_region_is_told(server):
-    _, history = run(server, prompt("IP2PGuidance", region=["black", 0]))
+def test_a_black_region_is_told(comfyui):
+    _, history = run(comfyui, prompt("IP2PGuidance", region=["black", 0]))
     (text,) = history["outputs"]["it"]["text"]
     assert text.startswith("The region is all black, so text_outside and image_outside hold")
 
 
-def test_the_grid_tells_its_progress_and_its_preview_grows(server):
+def test_the_grid_tells_its_progress_and_its_preview_grows(comfyui):
     heard = []
-    run(server, prompt("IP2PGuidanceGrid", steps=8), heard.append)
+    run(comfyui, prompt("IP2PGuidanceGrid", steps=8), heard.append)
     values = [
         (message.data["value"], message.data["max"])
         for message in heard
@@ -152,9 +142,9 @@ def test_the_grid_tells_its_progress_and_its_preview_grows(server):
     assert (np.diff(blanks) < 0.01).all(), "a JPEG's noise apart"
 
 
-def test_a_grid_stops_when_it_is_interrupted_and_the_next_one_works(server):
+def test_a_grid_stops_when_it_is_interrupted_and_the_next_one_works(comfyui):
     async def session():
-        async with Client(server.url) as client:
+        async with Client(comfyui.url) as client:
             started = asyncio.Event()
 
             def listener(message):
@@ -165,12 +155,12 @@ def test_a_grid_stops_when_it_is_interrupted_and_the_next_one_works(server):
             job = asyncio.create_task(client.run(graph, listener=listener))
             await asyncio.wait_for(started.wait(), 120)
             async with aiohttp.ClientSession() as http:
-                await http.post(f"{server.url}/interrupt", json={})
+                await http.post(f"{comfyui.url}/interrupt", json={})
             with pytest.raises(Interrupted):
                 await asyncio.wait_for(job, 60)
 
     asyncio.run(session())
-    run(server, prompt("IP2PGuidanceGrid", text_cfgs="5", image_cfgs="1"))
+    run(comfyui, prompt("IP2PGuidanceGrid", text_cfgs="5", image_cfgs="1"))
 
 
 NO_EDIT = "instruction: it is empty or says the same as the negative, so there is no edit. Write"
@@ -190,19 +180,19 @@ NO_EDIT = "instruction: it is empty or says the same as the negative, so there i
         ("IP2PGuidance", {"text_start": 0.9, "text_end": 0.1}, "text_start: 0.9 lies behind"),
     ],
 )
-def test_bad_input_comes_back_as_a_sentence(server, class_type, changes, sentence):
+def test_bad_input_comes_back_as_a_sentence(comfyui, class_type, changes, sentence):
     with pytest.raises(ExecutionFailed) as failure:
-        run(server, prompt(class_type, **changes))
+        run(comfyui, prompt(class_type, **changes))
     assert failure.value.kind == "ValueError" and failure.value.node == "It"
     assert sentence in failure.value.message
 
 
-def test_a_mask_that_is_shrunk_to_nothing_comes_back_as_a_sentence(server):
+def test_a_mask_that_is_shrunk_to_nothing_comes_back_as_a_sentence(comfyui):
     """Of a model that knows a region: the tiny one finds the whole picture."""
     graph = prompt("IP2PEditMask", words="make his hair red", grow=-256)
     graph["model"]["inputs"]["checkpoint"] = "ip2p-mini (built-in)"
     with pytest.raises(ExecutionFailed, match="nothing is left of the mask at threshold 0.5 and"):
-        run(server, graph)
+        run(comfyui, graph)
 
 
 @pytest.mark.parametrize(
@@ -212,11 +202,11 @@ def test_a_mask_that_is_shrunk_to_nothing_comes_back_as_a_sentence(server):
         ("one", "so there is nothing to fit around. Paint white over what is to change"),
     ],
 )
-def test_a_mask_that_nothing_fits_around_comes_back_as_a_sentence(server, mask, sentence):
+def test_a_mask_that_nothing_fits_around_comes_back_as_a_sentence(comfyui, mask, sentence):
     graph = prompt("IP2PEditMask", fit="around mask")
     graph["encode"]["inputs"]["mask"] = [mask, 0]
     with pytest.raises(ExecutionFailed, match=sentence):
-        run(server, graph)
+        run(comfyui, graph)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +221,7 @@ def test_a_mask_that_nothing_fits_around_comes_back_as_a_sentence(server, mask, 
         ("IP2PEditChain", "steps", 0),
     ],
 )
-def test_what_the_schema_forbids_is_refused_by_name(server, class_type, name, value):
+def test_what_the_schema_forbids_is_refused_by_name(comfyui, class_type, name, value):
     """By ComfyUI before it runs, or by the node."""
     with pytest.raises((WorkflowRefused, ExecutionFailed), match=name):
-        run(server, prompt(class_type, **{name: value}))
+        run(comfyui, prompt(class_type, **{name: value}))
