@@ -1,8 +1,14 @@
-"""The command `ip2p` as a process of its own, as a user starts it."""
+"""The command `ip2p` as a process of its own, as a user starts it, and within this one."""
 
+import contextlib
+import io
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from instruct_pix2pix.headless.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 # Gives the pack its import name, as if it were installed.
@@ -37,3 +43,16 @@ def ip2p(*arguments, **options):
 def finished(process):
     out, err = process.communicate(timeout=600)
     return process.returncode, out + (err or "")
+
+
+def refused(*arguments):
+    """The same of a command that ends before it queues anything, in this process: a quick one."""
+    said = io.StringIO()
+    with (
+        patch.object(sys, "argv", ["ip2p", *map(str, arguments)]),
+        contextlib.redirect_stdout(said),
+        contextlib.redirect_stderr(said),
+        pytest.raises(SystemExit) as end,
+    ):
+        main()
+    return end.value.code, said.getvalue()

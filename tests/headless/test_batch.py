@@ -24,7 +24,7 @@ from instruct_pix2pix.headless.manifest import read_rows
 from instruct_pix2pix.headless.results import plain
 from PIL import Image
 
-from .command import finished, ip2p
+from .command import finished, ip2p, refused
 
 TINY = ("--checkpoint", "tiny.safetensors", "--steps", 1)
 
@@ -136,7 +136,8 @@ def test_what_the_server_does_not_have_is_refused_before_any_row_is_queued(
     manifest = tmp_path / "edits.csv"
     manifest.write_text(f"image,seed\n{picture.name},1\n{picture.name},2\n")
     own = [*TINY, *given] if "--checkpoint" not in given else given
-    code, said = finished(batch(comfyui, manifest, "x", *own))
+    where = ("-o", tmp_path / "results", "--server", comfyui.url)
+    code, said = refused("batch", manifest, "x", *own, *where)
     assert code == 3 and f"row 1 and 1 more: {sentence}" in said and there in said, said
     assert [row["state"] for row in ledger(tmp_path / "results")] == ["pending"] * 2
 
@@ -288,7 +289,7 @@ def test_a_private_server_that_dies_is_started_again_and_stopped_at_the_end(tmp_
     for n, name in enumerate(names):  # each its own, or the server answers from what it has made
         Image.fromarray(np.roll(pixels, n, axis=0)).save(name)
     picture.unlink()
-    client = ip2p("batch", tmp_path, "make it snow", "-o", folder, "--steps", 20)
+    client = ip2p("batch", tmp_path, "make it snow", "-o", folder, "--steps", 4)
     wait_for_done(folder, 1, client)
     client.send_signal(signal.SIGSTOP)  # else all may be done before the server is found
     (server,) = psutil.Process(client.pid).children()

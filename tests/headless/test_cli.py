@@ -27,7 +27,7 @@ from instruct_pix2pix.headless.workflow import load_prompt
 from PIL import Image
 
 from ..checkpoints.factory import tiny_pipeline
-from .command import IP2P, PACK, ROOT, finished, ip2p
+from .command import IP2P, PACK, ROOT, finished, ip2p, refused
 
 WORKFLOWS = ROOT / "workflows" / "api"
 API = [WORKFLOWS / f"{slug}.json" for slug in SLUGS]
@@ -118,7 +118,7 @@ def test_every_failure_has_its_exit_code_and_one_plain_sentence(
     given = [str(picture) if a == "PICTURE" else a for a in arguments]
     if "--checkpoint" not in given and given[0] == "edit":
         given += ["--checkpoint", "tiny.safetensors"]
-    ended, said = finished(ip2p(*given, "--server", comfyui.url))
+    ended, said = refused(*given, "--server", comfyui.url)
     assert ended == code and words in said and "Traceback" not in said, said
 
 
@@ -167,13 +167,14 @@ def test_every_command_speaks_json(comfyui, picture, tmp_path):
     server = ("--json", "--server", comfyui.url)
     folder = tmp_path / "demo"
     commands = {
-        "outputs": ("run", API[0], "-o", tmp_path),
+        "outputs": ("run", API[0], "--set", "Sampler.steps=1", "-o", tmp_path),
         "sheet": ("demo", "-o", folder),
     }
     for key, command in commands.items():
         code, said = finished(ip2p(*command, *server))
         assert code == 0 and json.loads(said)[key], said
     assert sorted(path.stem for path in folder.iterdir()) == sorted([*SLUGS, "before-after"])
+    assert {Image.open(folder / f"{slug}.png").size for slug in SLUGS} == {(512, 512)}
     process = ip2p("edit", picture, "x", "--steps", 0, *server)
     out, _ = process.communicate(timeout=600)
     assert process.returncode == 3 and json.loads(out)["error"]["kind"] == "InputError"

@@ -117,7 +117,7 @@ def test_a_comfyui_of_the_clusters_own_outlives_every_kill(cluster, environment,
     manifest = tmp_path / "edits.csv"
     lines = [f"{picture.name},make it {n},{n}\n" for n in range(rows)]
     manifest.write_text("image,instruction,seed\n" + "".join(lines))
-    arguments = ("batch", manifest, "-o", folder, "--steps", 20, "--ray", address)
+    arguments = ("batch", manifest, "-o", folder, "--steps", 6, "--ray", address)
 
     def running(what):
         return [p for p in ray.children(recursive=True) if what in " ".join(p.cmdline())]

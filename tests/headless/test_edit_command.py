@@ -9,7 +9,7 @@ from instruct_pix2pix.edits.settings import SETTINGS
 from instruct_pix2pix.headless.client import Client
 from PIL import Image
 
-from .command import finished, ip2p
+from .command import finished, ip2p, refused
 
 TINY = ("--checkpoint", "tiny.safetensors", "--steps", 1)
 
@@ -172,13 +172,15 @@ def test_set_reaches_optional_inputs_that_a_prompt_leaves_out(comfyui, picture, 
         (["PICTURE", "x", "--mask", "none.png"], "none.png: there is no such file"),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_is_queued(comfyui, picture, arguments, words):
+def test_what_is_wrong_is_said_before_anything_is_queued(
+    comfyui, picture, monkeypatch, arguments, words
+):
+    monkeypatch.chdir(picture.parent)
     places = {"PICTURE": picture, "FOLDER": picture.parent}
     given = [places.get(word, word) for word in arguments]
     own = () if "--checkpoint" in given else ("--checkpoint", "tiny.safetensors")
     steps = () if "--steps" in given else ("--steps", 1)
-    process = ip2p("edit", *given, *own, *steps, "--server", comfyui.url, cwd=picture.parent)
-    code, said = finished(process)
+    code, said = refused("edit", *given, *own, *steps, "--server", comfyui.url)
     assert code == 3 and words in said, said
     assert not said.startswith("InputError") and "Traceback" not in said
     assert [path.name for path in picture.parent.iterdir()] == ["photo.png"]

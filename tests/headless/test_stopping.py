@@ -7,7 +7,7 @@ import time
 import pytest
 from instruct_pix2pix.headless.server import ATTENTION, with_defaults
 
-from .command import finished, ip2p
+from .command import finished, ip2p, refused
 
 SLOW = ("--checkpoint", "tiny.safetensors", "--steps", 60)
 
@@ -71,8 +71,8 @@ def test_a_stopped_edit_tells_what_is_done(comfyui, picture, tmp_path):
 def test_a_batch_of_nothing_is_wrong_input(tmp_path, name, words):
     (tmp_path / "empty").mkdir()
     (tmp_path / "rows.csv").write_text("image,instruction\n")
-    command = ip2p("batch", tmp_path / name, "x", "-o", tmp_path / "out", "--server", "127.0.0.1:9")
-    code, said = finished(command)
+    where = ("-o", tmp_path / "out", "--server", "127.0.0.1:9")
+    code, said = refused("batch", tmp_path / name, "x", *where)
     assert code == 3 and words in said, said
 
 

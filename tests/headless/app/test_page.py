@@ -6,7 +6,6 @@ import json
 import re
 import threading
 import zipfile
-import zlib
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from instruct_pix2pix.tests.headless.command import ROOT
 from PIL import Image
 
 from .person import PATIENCE, page_at
+from .visitor import ask_for, bomb, give, mask_of, saved, set_steps, wait_for, wait_for_mask
 
 RUNNING = re.compile(r"step \d+/3000")  # too many to end by themselves
 WIDE, PHONE = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
@@ -77,58 +77,6 @@ def page(visit, picture):
     give(page, picture)
     set_steps(page, 1)
     return page
-
-
-def give(page, *files):
-    page.set_input_files("#file", files)
-    page.locator("#stage").wait_for()
-    page.wait_for_function(
-        "(name) => document.getElementById('stage-title').textContent === name",
-        arg=getattr(files[-1], "name", None) or files[-1]["name"],
-    )
-
-
-def set_steps(page, steps):
-    page.evaluate("() => { document.getElementById('more').open = true }")
-    page.fill("#steps", str(steps))
-
-
-def ask_for(page, instruction):
-    page.fill("#instruction", instruction)
-    page.press("#instruction", "Enter")
-
-
-def wait_for(page, results):
-    """Until there are so many results in the history and nothing is being made."""
-    page.wait_for_function(
-        """(results) => document.querySelectorAll("#history img").length === results
-            && !document.querySelector(".job")""",
-        arg=results,
-    )
-
-
-def saved(page, kind="png"):
-    with page.expect_download() as download:
-        page.click(f"#{kind}")
-    return download.value.suggested_filename, Image.open(download.value.path())
-
-
-def mask_of(page):
-    """How much of the picture is painted."""
-    return page.evaluate("""() => {
-        const canvas = document.getElementById("mask")
-        const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data
-        return data.filter((_, at) => at % 4 === 3 && data[at]).length / data.length * 4
-    }""")
-
-
-def wait_for_mask(page, condition):
-    page.wait_for_function(f"""() => {{
-        const canvas = document.getElementById("mask")
-        const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data
-        const share = data.filter((_, at) => at % 4 === 3 && data[at]).length / data.length * 4
-        return share {condition}
-    }}""")
 
 
 def test_edit_by_sentence_and_by_tile_and_undo(page):
@@ -304,18 +252,6 @@ def test_a_phones_photo_stands_upright_and_keeps_its_size(visit, tmp_path):
     wait_for(page, 1)
     assert saved(page)[1].size == (3000, 4000)
     assert page.evaluate("() => document.documentElement.scrollWidth") == PHONE["width"]
-
-
-def bomb():
-    """A PNG of a few kilobytes that says it is 60,000 pixels wide and high."""
-
-    def chunk(kind, data):
-        body = kind + data
-        return len(data).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
-
-    head = (60000).to_bytes(4, "big") * 2 + bytes([8, 0, 0, 0, 0])
-    data = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(10**6))) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + data
 
 
 def test_hostile_uploads_are_refused_beside_their_control(visit, tmp_path):
