@@ -1,5 +1,7 @@
 """An editor on Stable Diffusion 2.1 (HIVE's kind) through the nodes: diffusers' latents."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -34,6 +36,17 @@ def sd21(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def loaded_sd21(sd21):
+    """The parts of a file of each format; not to be changed."""
+    return cache(lambda format: load_checkpoint(sd21(format)))
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return sd21_pipeline()
+
+
+@pytest.fixture(scope="module")
 def picture():
     numbers = np.random.default_rng(3).integers(0, 256, (64, 128, 3), dtype=np.uint8)
     return Image.fromarray(numbers)
@@ -62,8 +75,8 @@ def expected(picture):
 
 
 @pytest.mark.parametrize("format", FORMATS + VELOCITY)
-def test_latents_are_those_of_diffusers(sd21, picture, expected, format):
-    loaded = load_checkpoint(sd21(format))
+def test_latents_are_those_of_diffusers(loaded_sd21, picture, expected, format):
+    loaded = loaded_sd21(format)
     pixels = torch.from_numpy(np.asarray(picture).astype(np.float32) / 255)[None]
     source, _ = IP2PEncodeSource.execute(
         image=pixels, vae=loaded.vae, fit="keep size", resolution=64, margin=64
@@ -92,18 +105,17 @@ def test_latents_are_those_of_diffusers(sd21, picture, expected, format):
 
 @pytest.mark.parametrize("text", ["", "make it snow", "a " * 90 + "!!"])
 @pytest.mark.parametrize("format", FORMATS)
-def test_text_equals_diffusers(sd21, format, text):
-    pipeline = sd21_pipeline()
+def test_text_equals_diffusers(loaded_sd21, reference, format, text):
     with torch.no_grad():
-        wanted = pipeline._encode_prompt(text, "cpu", 1, False)
-    clip = load_checkpoint(sd21(format)).clip
+        wanted = reference._encode_prompt(text, "cpu", 1, False)
+    clip = loaded_sd21(format).clip
     (((got, _),), _) = IP2PEncodeInstruction.execute(clip, text, "", "plain").args
     torch.testing.assert_close(got, wanted, atol=1e-5, rtol=0)  # fp32 in another order of sums
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_it_is_an_editor_of_its_own_family(sd21, format):
-    loaded = load_checkpoint(sd21(format))
+def test_it_is_an_editor_of_its_own_family(sd21, loaded_sd21, format):
+    loaded = loaded_sd21(format)
     assert look(sd21(format)).family is SD21
     assert look(sd21(format)).what == "InstructPix2Pix (Stable Diffusion 2.1)"
     assert isinstance(loaded.model.model, IP2P)
@@ -124,14 +136,14 @@ def test_a_file_shows_velocity_by_the_spread_of_a_bias(tmp_path):
         assert ("v_pred" in read_checkpoint(path, "auto").sampling) is velocity
 
 
-def test_a_file_that_tells_decides(sd21):
+def test_a_file_that_tells_decides(loaded_sd21):
     for format, kind in (("sd21.safetensors", "EPS"), (VELOCITY[0], "V_PREDICTION")):
-        assert load_checkpoint(sd21(format)).model.model.model_type is ModelType[kind]
+        assert loaded_sd21(format).model.model.model_type is ModelType[kind]
 
 
-def test_the_pooled_text_is_no_chance_where_a_folder_has_no_projection(sd21):
+def test_the_pooled_text_is_no_chance_where_a_folder_has_no_projection(loaded_sd21):
     """Core has a projection in every encoder, and leaves one that is missing at random."""
-    clip = load_checkpoint(sd21("sd21.diffusers")).clip
+    clip = loaded_sd21("sd21.diffusers").clip
     projection = clip.cond_stage_model.clip_h.transformer.text_projection.weight
     assert torch.equal(projection, torch.eye(64))
     (((_, settings),), _) = IP2PEncodeInstruction.execute(clip, TEXT, "", "plain").args

@@ -38,19 +38,22 @@ def pixels(image):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """`folder(cosxl, scheduler)` is a diffusers folder of the same weights with that scheduler."""
+def loaded_sdxl(tmp_path_factory):
+    """`loaded_sdxl(cosxl, scheduler)` are the parts of a diffusers folder with that scheduler.
+
+    Of the same weights; not to be changed.
+    """
     root, made = tmp_path_factory.mktemp("pipelines"), {}
 
-    def write(cosxl, scheduler):
+    def load(cosxl, scheduler):
         key = f"{cosxl}-{type(scheduler).__name__}-{scheduler.config}"
         if key not in made:
             path = root / str(len(made))
             sdxl_pipeline(cosxl=cosxl, scheduler=scheduler).save_pretrained(path)
-            made[key] = path
+            made[key] = load_checkpoint(path)
         return made[key]
 
-    return write
+    return load
 
 
 def expected_latent(cosxl, scheduler, image, negative):
@@ -122,12 +125,12 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_latents_are_those_of_diffusers(folder, case):
+def test_latents_are_those_of_diffusers(loaded_sdxl, case):
     cosxl, scheduler, sampler_name, spacing, numerics, negative, size = CASES[case]
     image = picture(*size)
     expected = expected_latent(cosxl, scheduler(), image, negative)
     got = edited(
-        load_checkpoint(folder(cosxl, scheduler())),
+        loaded_sdxl(cosxl, scheduler()),
         image,
         "zeros" if negative is None else "words",
         sampler_name=sampler_name,
@@ -141,7 +144,7 @@ def test_latents_are_those_of_diffusers(folder, case):
 
 
 @pytest.mark.parametrize("cosxl", [False, True])
-def test_the_other_latent_rule_is_far_off(folder, cosxl):
+def test_the_other_latent_rule_is_far_off(cosxl):
     """The tolerance above would not hide the wrong rule for the source."""
     scheduler = cosxl_scheduler() if cosxl else euler()
     right = expected_latent(cosxl, scheduler, picture(), "")
@@ -165,8 +168,8 @@ def test_the_other_latent_rule_is_far_off(folder, cosxl):
 
 @pytest.mark.parametrize("cosxl", [False, True])
 @pytest.mark.parametrize("sampler_name", ["euler", "dpmpp_2m"])
-def test_latents_are_those_of_cores_graph_to_the_bit(folder, cosxl, sampler_name):
-    loaded = load_checkpoint(folder(cosxl, cosxl_scheduler() if cosxl else euler()))
+def test_latents_are_those_of_cores_graph_to_the_bit(loaded_sdxl, cosxl, sampler_name):
+    loaded = loaded_sdxl(cosxl, cosxl_scheduler() if cosxl else euler())
     text = IP2PEncodeInstruction.execute(loaded.clip, TEXT, "", "plain").args
     image = pixels(picture())
     positive, middle, latent = InstructPixToPixConditioning.execute(*text, image, loaded.vae).args
@@ -210,8 +213,8 @@ def given(node, **values):
 
 @pytest.mark.parametrize("cosxl", [False, True])
 @pytest.mark.parametrize("node", [IP2PEditMask, IP2PGuidanceGrid, IP2PAutoGuidance, IP2PEditChain])
-def test_every_node_that_samples_takes_these_families(folder, cosxl, node):
-    loaded = load_checkpoint(folder(cosxl, cosxl_scheduler() if cosxl else euler()))
+def test_every_node_that_samples_takes_these_families(loaded_sdxl, cosxl, node):
+    loaded = loaded_sdxl(cosxl, cosxl_scheduler() if cosxl else euler())
     source, frame = IP2PEncodeSource.execute(
         image=pixels(picture()), vae=loaded.vae, fit="keep size", resolution=64, margin=64
     ).args

@@ -19,6 +19,9 @@ from instruct_pix2pix.nodes.sampling import IP2PKSampler
 
 from ..checkpoints.factory import TEXT_WIDTH
 
+# One of each class: a plain step, a step with noise, several steps, a half step, no noise left.
+SAMPLERS = ["euler", "euler_ancestral", "dpmpp_2m", "heun", "lcm"]
+
 
 def conditioning(seed):
     generator = torch.Generator().manual_seed(seed)
@@ -102,3 +105,22 @@ def both_graphs():
         core=core,
         plain=plain,
     )
+
+
+def assert_close(actual, expected, tolerance=1e-5):
+    """Within `tolerance` of the range: a random network's latents reach into the hundreds."""
+    scale = expected.abs().max().item()
+    torch.testing.assert_close(actual, expected, rtol=0, atol=tolerance * scale)
+
+
+def calls(model):
+    """A clone of `model` that notes the branch numbers and the batch size of each UNet call."""
+    seen = []
+
+    def wrapper(apply_model, args):
+        seen.append((args["cond_or_uncond"], len(args["input"])))
+        return apply_model(args["input"], args["timestep"], **args["c"])
+
+    patched = model.clone()
+    patched.set_model_unet_function_wrapper(wrapper)
+    return patched, seen

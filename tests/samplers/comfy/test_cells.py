@@ -16,7 +16,7 @@ from instruct_pix2pix.samplers.comfy.cells import BATCHING
 from instruct_pix2pix.samplers.comfy.sampling import Cell, Edit
 from instruct_pix2pix.samplers.control import Guidance, Schedule
 
-from .test_guider import assert_close
+from ..graph import assert_close
 
 CELLS = [Cell(7.5, 1.5, 5), Cell(4.0, 1.0, 5), Cell(3.0, 3.0, 5), Cell(0.0, 2.0, 8)]
 
@@ -68,7 +68,8 @@ def test_cells_of_other_samplers_run_alone(model, graph, sampler_name):
     source = graph.source()
     edit = Edit(model, graph.instruction, graph.negative, source, 3, sampler_name, "normal")
     assert edit.batches(CELLS) == [[0], [1], [2], [3]]
-    args = model, graph, source, CELLS[:1], sampler_name
+    # At scales that adaptive steps are through with soon.
+    args = model, graph, source, [Cell(1.5, 1.2, 5)], sampler_name
     assert_same(run(*args), singles(*args))
 
 

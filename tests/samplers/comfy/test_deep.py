@@ -10,7 +10,7 @@ from instruct_pix2pix.samplers.comfy.sampling import Cell, Edit
 from instruct_pix2pix.samplers.control import Guidance
 from instruct_pix2pix.samplers.reuse import Reuse
 
-from .test_guider import assert_close
+from ..graph import assert_close
 
 FAST, FASTEST = Guidance(reuse=Reuse()), Guidance(reuse=Reuse(deep_every=2))
 ANCESTRAL = {"sampler_name": "euler_ancestral", "steps": 10}

@@ -29,7 +29,7 @@ from comfy_extras.nodes_video_model import VideoLinearCFGGuidance, VideoTriangle
 from instruct_pix2pix.nodes.sampling import IP2PGuider
 from instruct_pix2pix.samplers.control import Guidance, Schedule
 
-from .test_guider import assert_close, calls
+from ..graph import assert_close, calls
 
 
 def operation(made):

@@ -7,7 +7,7 @@ from instruct_pix2pix.samplers.comfy.sampling import Cell, Edit
 from instruct_pix2pix.samplers.control import Guidance
 from instruct_pix2pix.samplers.reuse import Reuse
 
-from .test_guider import assert_close, calls
+from ..graph import assert_close, calls
 
 FAST, EVERY_1 = Guidance(reuse=Reuse()), Guidance(reuse=Reuse(1, 1))
 
