@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 CURVES = ["constant", "linear", "cosine"]
 SPACES = ["eps", "v"]
-REUSES = ["off", "fast", "fastest", "custom"]
+REUSES = ["off", "fast", "custom"]
 
 
 def schedule_inputs(scale: str, purpose: str) -> list[io.Input]:
@@ -133,9 +133,8 @@ class IP2PGuidance(io.ComfyNode):
                     optional=True,
                     tooltip=(
                         "Which predictions serve several steps. fast: that of the picture-less "
-                        "branch, a quarter fewer evaluations. fastest: features deep in the "
-                        "network, too, nearly half the work less. The picture of a seed changes "
-                        "a little. custom: as the two numbers below say."
+                        "branch, a quarter fewer evaluations; the picture of a seed changes a "
+                        "little. custom: as the two numbers below say."
                     ),
                 ),
                 io.Int.Input(
@@ -186,12 +185,7 @@ class IP2PGuidance(io.ComfyNode):
         check_choice("reuse", reuse, REUSES)
         check_range("image_every", image_every, 1, 50)
         check_range("text_every", text_every, 1, 10)
-        reused = {
-            "off": None,
-            "fast": Reuse(),
-            "fastest": Reuse(deep_every=2),
-            "custom": Reuse(image_every, text_every),
-        }
+        reused = {"off": None, "fast": Reuse(), "custom": Reuse(image_every, text_every)}
         outside = {"text": text_outside, "image": image_outside}
         runs = {}
         for scale, factor in outside.items():

@@ -16,8 +16,6 @@ from torch import Tensor
 from ..control import Guidance
 from ..guidance import Branches
 from ..levels import is_full_edit, step_of
-from ..reuse import Moment
-from .deep import DeepFeatures
 from .finite import explain
 from .hooks import HOOKS, CfgHooks, PlainNumbers, needed_by_hooks, replaced_batch
 from .patches import check_first_layer
@@ -70,15 +68,9 @@ class DualGuider(comfy.samplers.CFGGuider):
             }
         )
         self.numbers = PlainNumbers(self.original_conds)
-        kinds = comfy.patcher_extension.WrappersMP
         self.model_patcher.add_wrapper_with_key(
-            kinds.APPLY_MODEL, "instruct_pix2pix", self.numbers.wrapper
+            comfy.patcher_extension.WrappersMP.APPLY_MODEL, "instruct_pix2pix", self.numbers.wrapper
         )
-        self.deep = DeepFeatures()
-        if self.guidance.reuse is not None and self.guidance.reuse.deep_every > 1:
-            self.model_patcher.add_wrapper_with_key(
-                kinds.DIFFUSION_MODEL, "instruct_pix2pix", self.deep
-            )
 
     def sample(
         self,
@@ -114,11 +106,11 @@ class DualGuider(comfy.samplers.CFGGuider):
             )
             self.check_finite(wait=True)
             if self.run.reusing is not None:
-                logger.info(self.run.reusing.summary())
+                run, needed = self.run.reusing.run, self.run.reusing.needed
+                logger.info("%d of %d evaluations run, %d reused.", run, needed, needed - run)
             return samples
         finally:
             del self.run
-            self.deep.kept.clear()
 
     def predict_noise(
         self,
@@ -142,23 +134,17 @@ class DualGuider(comfy.samplers.CFGGuider):
         self, x: Tensor, sigma: Tensor, needed: Branches, model_options: dict[str, Any]
     ) -> Branches:
         """As `predict_branches`, with what an earlier step predicted where `reuse` says so."""
-        self.deep.may_reuse = self.deep.reused = False
         reusing = self.run.start_reusing(self.image_cfg, self.conds)
         # Whoever reads plain CFG's pair must get it exact.
         if reusing is None or model_options.get("disable_cfg1_optimization", False):
             return self.predict_branches(x, sigma, needed, model_options)
         level = float(sigma.flatten()[0])
-        now = Moment(step_of(level, self.run.sigmas) - 1, level)
-        hooked = any(model_options.get(name) for name in HOOKS)
-        if hooked:
+        step = step_of(level, self.run.sigmas) - 1
+        if any(model_options.get(name) for name in HOOKS):
             reusing.text = None
-        fresh = reusing.fresh(now, needed)
-        # One conditioning is called for several windows of a context handler.
-        if not hooked and not model_options.get("context_handler"):
-            self.deep.may_reuse = not reusing.deep_is_due(now, fresh)
+        fresh = reusing.fresh(step, level, needed)
         predictions = self.predict_branches(x, sigma, fresh, model_options)
-        reusing.shallow += self.deep.reused * sum(fresh)
-        return reusing.filled(predictions, needed, now)
+        return reusing.filled(predictions, needed, step, level)
 
     def predict_branches(
         self, x: Tensor, sigma: Tensor, needed: Branches, model_options: dict[str, Any]

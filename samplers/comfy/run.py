@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -59,8 +58,9 @@ class Run:
         """
         reuse = self.guidance.reuse
         if reuse is not None and self.reusing is None:
-            every = replace(reuse, image_every=reuse.image_interval(self.steps, image_cfg))
-            self.reusing = Reusing(every, steps_at([*edges_of(conds)], self.sigmas))
+            every = reuse.image_interval(self.steps, image_cfg)
+            edges = steps_at([*edges_of(conds)], self.sigmas)
+            self.reusing = Reusing(every, reuse.text_every, edges)
         return self.reusing
 
     def on_device(self, step: Step) -> Step:
