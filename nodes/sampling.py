@@ -6,7 +6,7 @@ from typing import Any
 
 import comfy.utils
 import latent_preview
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from ..edits.settings import of_node
 from ..samplers.comfy.guider import DualGuider
@@ -60,12 +60,15 @@ class IP2PKSampler(io.ComfyNode):
         chosen = settings_of_node(settings, *of_node("IP2PKSampler"))
         cell = Cell(*(chosen.pop(name) for name in Cell._fields))
         edit = Edit(model, instruction, negative, source, guidance=guidance, **chosen)
+        saved: list[str] = []
         samples = edit.sample(
             [cell],
             latent_preview.prepare_callback(model, edit.steps),
             disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+            say=saved.append,
         )
-        return io.NodeOutput({**source, "samples": samples})
+        latent = {**source, "samples": samples}
+        return io.NodeOutput(latent, ui=ui.PreviewText(*saved) if saved else None)
 
 
 class IP2PGuider(io.ComfyNode):

@@ -67,6 +67,7 @@ class DualGuider(comfy.samplers.CFGGuider):
                 ),
             }
         )
+        self.saved = ""  # what `reuse` saved in the last run, in a sentence
         self.numbers = PlainNumbers(self.original_conds)
         self.model_patcher.add_wrapper_with_key(
             comfy.patcher_extension.WrappersMP.APPLY_MODEL, "instruct_pix2pix", self.numbers.wrapper
@@ -107,7 +108,8 @@ class DualGuider(comfy.samplers.CFGGuider):
             self.check_finite(wait=True)
             if self.run.reusing is not None:
                 run, needed = self.run.reusing.run, self.run.reusing.needed
-                logger.info("%d of %d evaluations run, %d reused.", run, needed, needed - run)
+                self.saved = f"{run} of {needed} evaluations run, {needed - run} reused."
+                logger.info(self.saved)
             return samples
         finally:
             del self.run

@@ -98,12 +98,17 @@ class Edit:
         return sorted(groups)
 
     def sample(
-        self, cells: Sequence[Cell], callback: Callable[..., None], disable_pbar: bool = True
+        self,
+        cells: Sequence[Cell],
+        callback: Callable[..., None],
+        disable_pbar: bool = True,
+        say: Callable[[str], None] = lambda saved: None,
     ) -> Tensor:
         """The latents [n * B, C, h, w] of `cells` in one batch, cell by cell.
 
         callback      called after each step with its number, the x0 estimate, x, the steps
         disable_pbar  True shows no progress on the console
+        say           told what `reuse` saved, where it was asked for
         """
         guider = self.guider(cells)
         seeds = [cell.seed for cell in cells]
@@ -133,6 +138,8 @@ class Edit:
             disable_pbar=disable_pbar,
             seed=seed_of_steps(seeds[0]),
         )
+        if guider.saved:
+            say(guider.saved)
         return samples.to(comfy.model_management.intermediate_device())
 
     def noise(

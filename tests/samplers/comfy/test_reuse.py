@@ -3,6 +3,7 @@
 import comfy.utils
 import pytest
 import torch
+from instruct_pix2pix.nodes.sampling import IP2PKSampler
 from instruct_pix2pix.samplers.comfy.sampling import Cell, Edit
 from instruct_pix2pix.samplers.control import Guidance
 from instruct_pix2pix.samplers.reuse import Reuse
@@ -32,6 +33,13 @@ def test_fast_runs_45_of_60_and_says_so(model, graph, caplog):
     again = graph.edit(model, graph.source(), steps=20, guidance=FAST)
     assert torch.equal(fast, again), "a run leaves nothing to the next"
     assert not torch.equal(fast, graph.edit(model, graph.source(), steps=20))
+
+
+def test_the_node_shows_what_was_saved_where_asked(model, graph):
+    inputs = model, graph.instruction, graph.negative, graph.source()
+    shown = IP2PKSampler.execute(*inputs, guidance=FAST, steps=10).ui
+    assert shown.as_dict()["text"] == ("25 of 30 evaluations run, 5 reused.",)
+    assert IP2PKSampler.execute(*inputs, steps=1).ui is None
 
 
 def test_what_reads_plain_cfgs_pair_gets_it_exact(model, graph):
