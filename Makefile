@@ -31,7 +31,7 @@ UV := VIRTUAL_ENV=$(VENV) $(RUN)/uv
 LOCK := $(UV) pip compile --quiet --upgrade --generate-hashes --custom-compile-command "make lock"
 
 .DELETE_ON_ERROR:
-.PHONY: help setup link demo serve test test-fast lint mini mini-eval bench texts templates thumbnails pictures lock clean
+.PHONY: help setup link demo serve test test-fast lint mini mini-eval paper bench texts templates thumbnails pictures lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -62,6 +62,9 @@ mini: setup ## train the built-in model, from where it stopped, into runs/mini
 mini-eval: setup ## measure the built-in model
 	@PYTHONPATH=$(COMFYUI) $(RUN)/python -P -m instruct_pix2pix.mini.evaluate --sheets runs/sheets
 	@PYTHONPATH=$(COMFYUI) $(RUN)/python -P -m instruct_pix2pix.mini.tradeoff
+
+paper: setup ## the paper in miniature: make a training set and an editor, into runs/paper
+	@PYTHONPATH=$(COMFYUI) $(RUN)/python -P -m instruct_pix2pix.mini.paper
 
 bench: setup ## measure against core and diffusers
 	@for program in benchmarks/*.py; do \

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..edits.prompt import node
+from ..edits.prompt import Node, node
+from ..edits.settings import TEXT_TO_IMAGE
 from ..pairs.pair import Pair, PictureFile
 from ..pairs.triples import Triple
 from .batch import ATTEMPTS, FATAL, Endpoint, end
@@ -70,7 +71,7 @@ class Drawing:
             **self.inputs,
         }
         prompt = {
-            "model": node("Model", "CheckpointLoaderSimple", ckpt_name=self.checkpoint),
+            "model": self.loader(),
             "pairs": node("Pairs", "IP2PMakePairs", **inputs),
             "before": node("Before", "SaveImage", images=["pairs", 0], filename_prefix="ip2p/b"),
             "after": node("After", "SaveImage", images=["pairs", 1], filename_prefix="ip2p/a"),
@@ -89,6 +90,12 @@ class Drawing:
             inputs["scoring_clip"] = ["scoring", 0]
         prompt["pairs"]["inputs"] = inputs
         return prompt
+
+    def loader(self) -> Node:
+        """Core's loader of text-to-image models; ours for the built-in one, too narrow for it."""
+        if self.checkpoint == TEXT_TO_IMAGE:
+            return node("Model", "IP2PLoadCheckpoint", checkpoint=TEXT_TO_IMAGE, weights="auto")
+        return node("Model", "CheckpointLoaderSimple", ckpt_name=self.checkpoint)
 
     def seed_of(self, triple: Triple) -> int:
         """Another seed for each triple, the same whatever its place in the file."""

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import aiohttp
 import typer
 
+from ..edits.settings import TEXT_TO_IMAGE
 from ..pairs.captions import Endpoint, ModelAway, ModelError, Writer
 from ..pairs.clip_tokens import ClipTokens
 from ..pairs.rules import Rules
@@ -193,7 +194,10 @@ def draw(
     address: Address,
     checkpoint: Annotated[
         str,
-        typer.Option(help="A Stable Diffusion 1.x, 2.x or SDXL file of ComfyUI's checkpoints."),
+        typer.Option(
+            help="A Stable Diffusion 1.x, 2.x or SDXL file of ComfyUI's checkpoints, or "
+            f'"{TEXT_TO_IMAGE}", which draws its own world.'
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder of the pairs.")] = (
         Path("pairs")

@@ -11,7 +11,7 @@ import argparse
 import hashlib
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -62,10 +62,13 @@ def named(checkpoint: Path) -> str:
     return f"`{checkpoint.name}` of SHA-256 {digest[:12]}"
 
 
-def held_out_edits(family: str, count: int) -> list[Edit]:
-    """Edits in held-out words of scenes that the training never saw, of all kinds that have any."""
+def held_out_edits(family: str, count: int, among: Sequence[str] = KINDS) -> list[Edit]:
+    """Edits in held-out words of scenes that the training never saw, of all kinds that have any.
+
+    among  the kinds to choose from, at least one of which has such edits
+    """
     names = set(EDITED.get(family, FAMILY_OF))
-    kinds = [kind for kind in KINDS if names & set(attributes(sample_scene(0, kind)))]
+    kinds = [kind for kind in among if names & set(attributes(sample_scene(0, kind)))]
     edits: list[Edit] = []
     seed = FIRST_SEED
     while len(edits) < count:

@@ -145,6 +145,19 @@ RULES = (  # the first that matches counts
         ("mini", "checkpoints", "pairs"),
     ),
     Rule(
+        "mini/language.py",
+        ("torch", "numpy", "tokenizers", "transformers"),
+        ("mini", "pairs.captions", "pairs.triples"),
+    ),
+    # Its stages are commands of `ip2p`.
+    Rule(
+        "mini/paper.py",
+        ("torch", "numpy", "PIL", "safetensors", "comfy.cli_args"),
+        ("mini", "edits", "pairs"),
+        frozenset(PICKLES),
+    ),
+    Rule("mini/paper_report.py", ("numpy", "PIL"), ("mini", "pairs")),
+    Rule(
         "mini/*",
         ("torch", "numpy", "PIL", "safetensors", "accelerate", "diffusers", "matplotlib")
         + ("transformers",),

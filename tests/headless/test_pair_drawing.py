@@ -5,6 +5,7 @@ import re
 import time
 
 import pytest
+from instruct_pix2pix.edits.settings import TEXT_TO_IMAGE
 from instruct_pix2pix.headless.pair_drawing import read_report, write_page
 from instruct_pix2pix.pairs.layouts import read_pairs
 from instruct_pix2pix.pairs.pair import Pair, PictureFile, open_picture
@@ -58,6 +59,19 @@ def test_each_triple_gives_pairs_that_training_reads(drawn) -> None:
         assert 0.1 <= pair.scores["swap"] <= 0.9 and 7.5 <= pair.scores["cfg"] <= 15
     seeds = [pair.scores["seed"] for pair in pairs]
     assert len(set(seeds)) == 4 and seeds[1] == seeds[0] + 1
+
+
+def test_the_built_in_model_draws_from_the_captions_of_its_own_world(server, tmp_path) -> None:
+    triples = tmp_path / "triples.jsonl"
+    row = {"input": "a house in summer", "edit": "make it winter", "output": "a house in winter"}
+    triples.write_text(json.dumps(row))
+    command = ["pairs", "draw", triples, "--checkpoint", TEXT_TO_IMAGE, "-o", tmp_path / "out"]
+    command += ["--samples", "1", "--steps", "2", "--resolution", "64", "--server", server.url]
+    code, told = finished(ip2p(*command))
+    assert code == 0 and "1 pairs of 1 triples" in told, told
+    (pair,) = read_pairs(tmp_path / "out")
+    before, after = open_picture(pair.source), open_picture(pair.target)
+    assert before.size == after.size == (64, 64) and before.tobytes() != after.tobytes()
 
 
 def test_the_page_shows_every_pair(drawn) -> None:

@@ -1,0 +1,112 @@
+"""What a run of `paper` found: the last section of docs/paper.md, and its pictures."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..pairs.command import contact_sheet
+from ..pairs.layouts import read_pairs
+from ..pairs.triples import read_triples
+from .evaluate import named
+
+MINI = Path(__file__).parent
+WEIGHTS = MINI / "ip2p-mini.safetensors", MINI / "ip2p-mini-text-to-image.safetensors"
+PAGE = MINI.parent / "docs" / "paper.md"
+HEADING = "## Measured\n"
+SHOWN = 6  # triples
+
+
+def write_report(folder: Path, page: Path = PAGE) -> None:
+    """Write the section and the pictures, from what is in the folder of the run."""
+    figures, sizes = (
+        json.loads((folder / name).read_text()) for name in ("figures.json", "sizes.json")
+    )
+    triples = [triple for _, triple in read_triples(folder / "understood.jsonl")]
+    rows = [f"| {t.input} | {t.edit} | {t.output} |" for t in triples[:SHOWN]]
+    before, _, _ = page.read_text().partition(HEADING)
+    page.write_text(before + HEADING + section(figures, sizes, rows))
+    images = page.parent / "images"
+    images.mkdir(exist_ok=True)
+    for name in ("pairs", "sets/generated"):
+        picture = contact_sheet(read_pairs(folder / name), 6)
+        picture.save(images / f"paper-{Path(name).name}.jpg", quality=88)
+    edit_sheet(folder).save(images / "paper-edits.jpg", quality=88)
+
+
+def section(figures: dict[str, Any], sizes: dict[str, Any], triples: Sequence[str]) -> str:
+    """The tables of a run."""
+    options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in sizes.items())
+    weights = " and ".join(named(path) for path in WEIGHTS)
+    drawn, written = figures["drawn"]["pairs"], figures["written"]["triples"]
+    seconds = figures["seconds"]
+    stages = [
+        ("triples", f"{written} written, {figures['understood']} that the drawn world can show"),
+        ("pairs", f"{drawn} drawn"),
+        (
+            "sets",
+            f"{figures['shown']} pairs show the edit, {figures['same']} keep the rest, "
+            f"{figures['kept']} do both and are kept",
+        ),
+        ("editors", f"{sizes['steps']} steps of {sizes['batch']} pairs, twice"),
+        ("measure", f"{editors(figures)[0][1]['all edits'][0]} held-out edits of each editor"),
+    ]
+    families = list(editors(figures)[0][1])
+    lines = [
+        "",
+        f"`python -m instruct_pix2pix.mini.paper {options}`, {weights}.",
+        "",
+        "| stage | CPU seconds | what came of it |",
+        "| --- | --- | --- |",
+        *(f"| {name} | {seconds[name]:.0f} | {text} |" for name, text in stages),
+        "",
+        f"The language model's loss at the end: {figures['language']:.3f}. The reader reads "
+        f"everything right in {figures['reading']:.0%} of held-out drawings.",
+        "",
+        "| caption | instruction | edited caption |",
+        "| --- | --- | --- |",
+        *triples,
+        "",
+        "Some of all pairs, and some that the filter keeps:",
+        "",
+        "![pairs that were drawn](images/paper-pairs.jpg)",
+        "![pairs that are kept](images/paper-generated.jpg)",
+        "",
+        "| edits | count | right, generated pairs | right, drawn pairs | dB outside the edit, "
+        "generated pairs | drawn pairs | dB inside, generated pairs | drawn pairs |",
+        "| --- " * 8 + "|",
+        *(edits_line(family, figures) for family in families),
+        "",
+        f"By chance {figures['chance']:.0%} would be right. Each column below: the source, the "
+        "edit of the editor of generated pairs, that of drawn pairs, the right answer.",
+        "",
+        "![held-out edits](images/paper-edits.jpg)",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def editors(figures: dict[str, Any]) -> list[tuple[str, dict[str, list[float]]]]:
+    """The editors by name, that of generated pairs first."""
+    return [(name, figures["editors"][name]) for name in ("generated", "drawn")]
+
+
+def edits_line(family: str, figures: dict[str, Any]) -> str:
+    """count, then right, outside and inside of both editors."""
+    both = [scores[family] for _, scores in editors(figures)]
+    cells = [f"{scores[1]:.0%}" for scores in both]
+    cells += [f"{scores[column]:.1f}" for column in (2, 3) for scores in both]
+    return "| " + " | ".join([family, f"{both[0][0]:.0f}", *cells]) + " |"
+
+
+def edit_sheet(folder: Path, most: int = 10) -> Image.Image:
+    """Held-out edits in columns: source, both editors' results, the right answer."""
+    generated, drawn = (
+        np.load(folder / f"edits-{name}.npy").reshape(3, 256, -1, 3)
+        for name in ("generated", "drawn")
+    )
+    rows = [generated[0], generated[1], drawn[1], generated[2]]
+    return Image.fromarray(np.concatenate(rows)[::2, : most * 256 : 2])
