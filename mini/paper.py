@@ -344,7 +344,7 @@ def main() -> None:
         spent = run.figures.get("seconds", {})
         run.note(seconds=spent | {name: spent.get(name, 0) + cpu_seconds() - before})
         if name == stop:
-            return
+            break
     write_report(run.folder)
 
 

@@ -21,7 +21,7 @@ SHOWN = 6  # triples
 
 
 def write_report(folder: Path, page: Path = PAGE) -> None:
-    """Write the section and the pictures, from what is in the folder of the run."""
+    """Write the section and the pictures, of the stages that are done in the folder of the run."""
     figures, sizes = (
         json.loads((folder / name).read_text()) for name in ("figures.json", "sizes.json")
     )
@@ -31,54 +31,78 @@ def write_report(folder: Path, page: Path = PAGE) -> None:
     page.write_text(before + HEADING + section(figures, sizes, rows))
     images = page.parent / "images"
     images.mkdir(exist_ok=True)
-    for name in ("pairs", "sets/generated"):
-        picture = contact_sheet(read_pairs(folder / name), 6)
-        picture.save(images / f"paper-{Path(name).name}.jpg", quality=88)
-    edit_sheet(folder).save(images / "paper-edits.jpg", quality=88)
+    if "kept" in figures:
+        for name in ("pairs", "sets/generated"):
+            picture = contact_sheet(read_pairs(folder / name), 6)
+            picture.save(images / f"paper-{Path(name).name}.jpg", quality=88)
+    if "chance" in figures:
+        edit_sheet(folder).save(images / "paper-edits.jpg", quality=88)
 
 
 def section(figures: dict[str, Any], sizes: dict[str, Any], triples: Sequence[str]) -> str:
-    """The tables of a run."""
+    """The tables of a run, as far as it has come."""
     options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in sizes.items())
     weights = " and ".join(named(path) for path in WEIGHTS)
-    drawn, written = figures["drawn"]["pairs"], figures["written"]["triples"]
-    seconds = figures["seconds"]
-    stages = [
-        ("triples", f"{written} written, {figures['understood']} that the drawn world can show"),
-        ("pairs", f"{drawn} drawn"),
-        (
-            "sets",
-            f"{figures['shown']} pairs show the edit, {figures['same']} keep the rest, "
-            f"{figures['kept']} do both and are kept",
-        ),
-        ("editors", f"{sizes['steps']} steps of {sizes['batch']} pairs, twice"),
-        ("measure", f"{editors(figures)[0][1]['all edits'][0]} held-out edits of each editor"),
-    ]
-    families = list(editors(figures)[0][1])
     lines = [
         "",
         f"`python -m instruct_pix2pix.mini.paper {options}`, {weights}.",
         "",
         "| stage | CPU seconds | what came of it |",
         "| --- | --- | --- |",
-        *(f"| {name} | {seconds[name]:.0f} | {text} |" for name, text in stages),
+        *(
+            f"| {name} | {figures['seconds'][name]:.0f} | {came_of(name, figures, sizes)} |"
+            for name in figures["seconds"]
+        ),
         "",
-        f"The language model's loss at the end: {figures['language']:.3f}. The reader reads "
-        f"everything right in {figures['reading']:.0%} of held-out drawings.",
+        "What the language model wrote:",
         "",
         "| caption | instruction | edited caption |",
         "| --- | --- | --- |",
         *triples,
         "",
-        "Some of all pairs, and some that the filter keeps:",
-        "",
-        "![pairs that were drawn](images/paper-pairs.jpg)",
-        "![pairs that are kept](images/paper-generated.jpg)",
-        "",
+    ]
+    if "kept" in figures:
+        lines += [
+            f"The reader reads everything right in {figures['reading']:.0%} of held-out drawings. "
+            "Some of all pairs, and some that it keeps:",
+            "",
+            "![pairs that were drawn](images/paper-pairs.jpg)",
+            "![pairs that are kept](images/paper-generated.jpg)",
+            "",
+        ]
+    if "chance" in figures:
+        lines += edits_table(figures)
+    else:
+        lines += ["The editors of this run are not trained and measured yet.", ""]
+    return "\n".join(lines)
+
+
+def came_of(stage: str, figures: dict[str, Any], sizes: dict[str, Any]) -> str:
+    """The figures of a stage in words."""
+    if stage == "triples":
+        return (
+            f"{figures['written']['triples']} written, of them {figures['understood']} that the "
+            f"drawn world can show; the language model's loss at the end {figures['language']:.3f}"
+        )
+    if stage == "pairs":
+        return f"{figures['drawn']['pairs']} drawn"
+    if stage == "sets":
+        return (
+            f"{figures['shown']} pairs show the edit, {figures['same']} keep the rest, "
+            f"{figures['kept']} do both and are kept"
+        )
+    if stage == "editors":
+        return f"two, {sizes['steps']} steps of {sizes['batch']} pairs each"
+    return f"{figures['editors']['drawn']['all edits'][0]} held-out edits of each editor"
+
+
+def edits_table(figures: dict[str, Any]) -> list[str]:
+    """The lines that compare the editors."""
+    return [
         "| edits | count | right, generated pairs | right, drawn pairs | dB outside the edit, "
         "generated pairs | drawn pairs | dB inside, generated pairs | drawn pairs |",
         "| --- " * 8 + "|",
-        *(edits_line(family, figures) for family in families),
+        *(edits_line(family, figures) for family in figures["editors"]["drawn"]),
         "",
         f"By chance {figures['chance']:.0%} would be right. Each column below: the source, the "
         "edit of the editor of generated pairs, that of drawn pairs, the right answer.",
@@ -86,17 +110,11 @@ def section(figures: dict[str, Any], sizes: dict[str, Any], triples: Sequence[st
         "![held-out edits](images/paper-edits.jpg)",
         "",
     ]
-    return "\n".join(lines)
-
-
-def editors(figures: dict[str, Any]) -> list[tuple[str, dict[str, list[float]]]]:
-    """The editors by name, that of generated pairs first."""
-    return [(name, figures["editors"][name]) for name in ("generated", "drawn")]
 
 
 def edits_line(family: str, figures: dict[str, Any]) -> str:
     """count, then right, outside and inside of both editors."""
-    both = [scores[family] for _, scores in editors(figures)]
+    both = [figures["editors"][name][family] for name in ("generated", "drawn")]
     cells = [f"{scores[1]:.0%}" for scores in both]
     cells += [f"{scores[column]:.1f}" for column in (2, 3) for scores in both]
     return "| " + " | ".join([family, f"{both[0][0]:.0f}", *cells]) + " |"

@@ -157,14 +157,17 @@ def test_the_report_has_the_figures_of_the_run_and_the_pictures(run) -> None:
     for number, name in enumerate(paper.SETS):
         np.save(run.folder / f"edits-{name}.npy", np.full((768, 512, 3), 80 * number, np.uint8))
     run.note(language=0.25, reading=0.9, written={"triples": 5}, understood=3, drawn={"pairs": 4})
-    run.note(shown=3, same=2, kept=1, chance=0.2, seconds=dict.fromkeys(paper.STAGES, 7.4))
-    run.note(editors={"generated": other, "drawn": scores})
+    run.note(shown=3, same=2, kept=1, seconds={"triples": 7.4, "pairs": 7.4, "sets": 7.4})
     page = run.folder / "docs" / "paper.md"
     page.parent.mkdir()
     page.write_text(f"# Kept\n\n{HEADING}\nold\n")
     write_report(run.folder, page)
+    assert "not trained and measured yet" in page.read_text()
+    run.note(chance=0.2, seconds=dict.fromkeys(paper.STAGES, 7.4))
+    run.note(editors={"generated": other, "drawn": scores})
+    write_report(run.folder, page)
     text = page.read_text()
-    assert text.startswith(f"# Kept\n\n{HEADING}") and "old" not in text
+    assert text.startswith(f"# Kept\n\n{HEADING}") and "old" not in text and "yet" not in text
     assert "--captions 3" in text and "| pairs | 7 | 4 drawn |" in text
     assert "| weather | 1 | 0% | 100% | 30.0 | 31.0 | 20.0 | 21.0 |" in text
     assert f"| {WINTER.input} | {WINTER.edit} | {WINTER.output} |" in text
