@@ -22,7 +22,11 @@ def serving(models: Path, *flags: str) -> Iterator[PrivateServer]:
     paths = models / "paths.json"
     paths.write_text(json.dumps({"tests": {kind: str(models / kind) for kind in KINDS}}))
     config = ("--extra-model-paths-config", str(paths), "--preview-method", "latent2rgb")
-    server = PrivateServer(arguments=[*config, *flags], log=models / "checkpoints" / "comfyui.log")
+    server = PrivateServer(
+        arguments=[*config, *flags],
+        log=models / "checkpoints" / "comfyui.log",
+        start_timeout=1800,  # a busy machine is no failure
+    )
     try:
         asyncio.run(server.start())
         yield server
