@@ -65,16 +65,16 @@ class Sizes:
     """How much of everything; `HELP` says what."""
 
     kinds: str = "landscape"
-    captions: int = 60
+    captions: int = 300
     edits: int = 1
     learned: int = 3000
     language_steps: int = 1000
-    read: int = 800
-    epochs: int = 10
-    samples: int = 2
-    steps: int = 200
+    read: int = 4000
+    epochs: int = 20
+    samples: int = 4
+    steps: int = 2000
     batch: int = 8
-    measured: int = 4
+    measured: int = 10
 
     def __post_init__(self) -> None:
         if unknown := {*self.kinds.split(",")} - {*KINDS}:
