@@ -20,92 +20,107 @@ SETTINGS = (
 )
 
 
+# The options, as the settings of a run are called.
+PairsArgument = Annotated[
+    Path,
+    typer.Argument(
+        help="Training pairs: seeds.json and its folders; a .parquet, .jsonl or .csv; two "
+        "folders before/ and after/; a saved datasets folder; or the results of ip2p batch."
+    ),
+]
+BaseOption = Annotated[
+    str,
+    typer.Option("--from", help="A checkpoint: an editor, a text-to-image model, or ip2p-mini."),
+]
+OutputOption = Annotated[Path, typer.Option("--output", "-o", help="The folder of the run.")]
+ConfigOption = Annotated[
+    Path | None, typer.Option(help="A .toml with any of the options below; options win.")
+]
+Kind = Annotated[
+    str | None, typer.Option(help="lora: a few MB; full: all weights. lora by default.")
+]
+Rank = Annotated[int | None, typer.Option(help="Of the LoRA. 16 by default.")]
+Steps = Annotated[int | None, typer.Option(help="Updates. 1000 by default.")]
+BatchSize = Annotated[int | None, typer.Option(help="Pairs at once. 4 by default.")]
+Accumulate = Annotated[int | None, typer.Option(help="Batches to one update. 1 by default.")]
+LearningRate = Annotated[float | None, typer.Option(help="0.0001 by default.")]
+Schedule = Annotated[
+    str | None, typer.Option(help="constant, or cosine down to 0. constant by default.")
+]
+Warmup = Annotated[int | None, typer.Option(help="Steps up to the learning rate. 0 by default.")]
+Resolution = Annotated[int | None, typer.Option(help="Pixels; the model's own by default.")]
+Dropout = Annotated[
+    float | None,
+    typer.Option(help="Share that loses text, picture, both: each. 0.05 by default."),
+]
+Keep = Annotated[
+    float | None,
+    typer.Option(help="Share taught by the frozen model, so that it forgets less. 0 by default."),
+]
+KeepFile = Annotated[
+    Path | None,
+    typer.Option(help="What the frozen model is asked, a line each; the presets by default."),
+]
+Flip = Annotated[bool | None, typer.Option("--flip", help="Mirror half of the pairs.")]
+Precision = Annotated[
+    str | None, typer.Option(help="bf16, fp32 or auto (fp32 on a CPU). auto by default.")
+]
+Optimizer = Annotated[str | None, typer.Option(help="adamw or adamw8bit. adamw by default.")]
+GradientCheckpointing = Annotated[
+    bool | None,
+    typer.Option("--gradient-checkpointing", help="Less memory, a third more time."),
+]
+Cache = Annotated[
+    bool | None,
+    typer.Option("--cache/--no-cache", help="Encode pictures once, to disk. --cache by default."),
+]
+Averaged = Annotated[
+    bool | None, typer.Option("--ema/--no-ema", help="Average the weights. --ema by default.")
+]
+HeldOut = Annotated[
+    float | None, typer.Option(help="Share of pictures not trained on. 0.05 by default.")
+]
+SampleEvery = Annotated[
+    int | None, typer.Option(help="Steps between sample pictures. 500 by default.")
+]
+SaveEvery = Annotated[int | None, typer.Option(help="Steps between saved states. 500 by default.")]
+Seed = Annotated[int | None, typer.Option(help="Of all that is drawn. 0 by default.")]
+Column = Annotated[
+    list[str] | None,
+    typer.Option(help='A column of a table: "source=NAME", target, instruction, ...'),
+]
+Processes = Annotated[int, typer.Option(help="One for each GPU.", min=1)]
+
+
 def train(
-    pairs: Annotated[
-        Path,
-        typer.Argument(
-            help="Training pairs: seeds.json and its folders; a .parquet, .jsonl or .csv; two "
-            "folders before/ and after/; a saved datasets folder; or the results of ip2p batch."
-        ),
-    ],
-    base: Annotated[
-        str,
-        typer.Option(
-            "--from", help="A checkpoint: an editor, a text-to-image model, or ip2p-mini."
-        ),
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The folder of the run.")],
-    config: Annotated[
-        Path | None, typer.Option(help="A .toml with any of the options below; options win.")
-    ] = None,
-    kind: Annotated[
-        str | None, typer.Option(help="lora: a few MB; full: all weights. lora by default.")
-    ] = None,
-    rank: Annotated[int | None, typer.Option(help="Of the LoRA. 16 by default.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Updates. 1000 by default.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Pairs at once. 4 by default.")] = None,
-    accumulate: Annotated[
-        int | None, typer.Option(help="Batches to one update. 1 by default.")
-    ] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="0.0001 by default.")] = None,
-    schedule: Annotated[
-        str | None, typer.Option(help="constant, or cosine down to 0. constant by default.")
-    ] = None,
-    warmup: Annotated[
-        int | None, typer.Option(help="Steps up to the learning rate. 0 by default.")
-    ] = None,
-    resolution: Annotated[
-        int | None, typer.Option(help="Pixels; the model's own by default.")
-    ] = None,
-    dropout: Annotated[
-        float | None,
-        typer.Option(help="Share that loses text, picture, both: each. 0.05 by default."),
-    ] = None,
-    keep: Annotated[
-        float | None,
-        typer.Option(
-            help="Share taught by the frozen model, so that it forgets less. 0 by default."
-        ),
-    ] = None,
-    keep_file: Annotated[
-        Path | None,
-        typer.Option(help="What the frozen model is asked, a line each; the presets by default."),
-    ] = None,
-    flip: Annotated[bool | None, typer.Option("--flip", help="Mirror half of the pairs.")] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="bf16, fp32 or auto (fp32 on a CPU). auto by default.")
-    ] = None,
-    optimizer: Annotated[
-        str | None, typer.Option(help="adamw or adamw8bit. adamw by default.")
-    ] = None,
-    gradient_checkpointing: Annotated[
-        bool | None,
-        typer.Option("--gradient-checkpointing", help="Less memory, a third more time."),
-    ] = None,
-    cache: Annotated[
-        bool | None,
-        typer.Option(
-            "--cache/--no-cache", help="Encode pictures once, to disk. --cache by default."
-        ),
-    ] = None,
-    ema: Annotated[
-        bool | None, typer.Option("--ema/--no-ema", help="Average the weights. --ema by default.")
-    ] = None,
-    held_out: Annotated[
-        float | None, typer.Option(help="Share of pictures not trained on. 0.05 by default.")
-    ] = None,
-    sample_every: Annotated[
-        int | None, typer.Option(help="Steps between sample pictures. 500 by default.")
-    ] = None,
-    save_every: Annotated[
-        int | None, typer.Option(help="Steps between saved states. 500 by default.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of all that is drawn. 0 by default.")] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(help='A column of a table: "source=NAME", target, instruction, ...'),
-    ] = None,
-    processes: Annotated[int, typer.Option(help="One for each GPU.", min=1)] = 1,
+    pairs: PairsArgument,
+    base: BaseOption,
+    output: OutputOption,
+    config: ConfigOption = None,
+    kind: Kind = None,
+    rank: Rank = None,
+    steps: Steps = None,
+    batch_size: BatchSize = None,
+    accumulate: Accumulate = None,
+    learning_rate: LearningRate = None,
+    schedule: Schedule = None,
+    warmup: Warmup = None,
+    resolution: Resolution = None,
+    dropout: Dropout = None,
+    keep: Keep = None,
+    keep_file: KeepFile = None,
+    flip: Flip = None,
+    precision: Precision = None,
+    optimizer: Optimizer = None,
+    gradient_checkpointing: GradientCheckpointing = None,
+    cache: Cache = None,
+    ema: Averaged = None,
+    held_out: HeldOut = None,
+    sample_every: SampleEvery = None,
+    save_every: SaveEvery = None,
+    seed: Seed = None,
+    column: Column = None,
+    processes: Processes = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Train your own editor on your pairs. The same command goes on with a run that was stopped.
