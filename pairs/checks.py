@@ -12,6 +12,7 @@ from itertools import islice
 import numpy as np
 from PIL import Image
 
+from .near import near_copies, thumbnail
 from .pair import Pair, PairsError, open_picture
 
 # Of a pair's aspects; more than that and one of the two was cropped.
@@ -28,12 +29,17 @@ CACHED = 3 * 4 * 2 / 64
 
 @dataclass(frozen=True)
 class Looked:
-    """What one pair shows. `fault` says why it cannot be used, "" where it can."""
+    """What one pair shows. `fault` says why it cannot be used, "" where it can.
+
+    digest     of both pictures and the instruction
+    thumbnail  of the picture before
+    """
 
     fault: str = ""
     size: tuple[int, int] = (0, 0)
     notes: tuple[str, ...] = ()
     digest: str = ""
+    thumbnail: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,7 @@ def examine(
             *about_duplicates(usable, seen),
             *about_instructions(usable, count_tokens or (lambda text: len(text.split()))),
             *about_split(usable),
+            *about_near_copies(usable, seen),
         ],
         (min(sides), max(sides)) if sides else (0, 0),
     )
@@ -132,7 +139,7 @@ def look(pair: Pair) -> Looked:
             "on purpose, or take them out."
         )
     digest = hashlib.sha256(source.tobytes() + target.tobytes()).hexdigest()
-    return Looked("", source.size, tuple(notes), digest + pair.instruction)
+    return Looked("", source.size, tuple(notes), digest + pair.instruction, thumbnail(source))
 
 
 def difference(first: Image.Image, second: Image.Image) -> float:
@@ -179,6 +186,18 @@ def about_split(pairs: Sequence[Pair]) -> Iterator[str]:
         yield (
             f"{both} source pictures are in the training and in the held-out part of the set, so "
             "its held-out loss flatters. Those pairs train; they are not held out."
+        )
+
+
+def about_near_copies(pairs: Sequence[Pair], looked: Sequence[Looked]) -> Iterator[str]:
+    """Source pictures that only look like others, which the split cannot know."""
+    groups = [pair.group for pair in pairs]
+    if found := near_copies([one.thumbnail for one in looked], groups):
+        first, second = (pairs[number].name for number in found[0])
+        yield (
+            f"{len(found)} source pictures show what another one shows, in another size or format, "
+            f"such as {second!r} and {first!r}. They can come to be trained on and held out at "
+            "once; give such pairs one `origin` in a table, or keep one of them."
         )
 
 

@@ -1,5 +1,6 @@
 """What the checks find in a set, and that a split never parts a source picture."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,6 +64,32 @@ def test_pairs_that_change_nothing_are_noted():
 def test_pairs_that_come_twice_are_noted():
     pairs = made()
     assert "2 of 10 pairs are in the set twice" in notes([*pairs, *pairs[:2]])
+
+
+def jpeg(picture, size, quality):
+    file = io.BytesIO()
+    open_picture(picture).resize(size, Image.Resampling.LANCZOS).save(file, "JPEG", quality=quality)
+    return PictureBytes("copy.jpg", file.getvalue())
+
+
+@pytest.mark.parametrize(("size", "quality"), [((64, 64), 60), ((200, 200), 90), ((48, 48), 80)])
+def test_source_pictures_that_only_look_like_others_are_noted(size, quality):
+    """Else the copy of a picture that is trained on could be held out."""
+    pairs = made(40)
+    copies = [
+        replace(pair, name=f"{pair.name} again", source=jpeg(pair.source, size, quality))
+        for pair in pairs[:4]
+    ]
+    said = notes([*pairs, *copies])
+    assert "4 source pictures show what another one shows" in said
+    assert "'pair 0 again' and 'pair 0'" in said
+    one_origin = [replace(pair, origin="one") for pair in (pairs[0], copies[0])]
+    assert "another one shows" not in notes([*one_origin, *pairs[1:]])
+
+
+def test_flat_pictures_of_different_colors_are_no_copies():
+    pairs = [replace(pair, source=flat(8 * number)) for number, pair in enumerate(made(30))]
+    assert "another one shows" not in notes(pairs)
 
 
 def test_one_instruction_for_all_is_noted():
