@@ -101,7 +101,9 @@ class IP2PLoadPairs(io.ComfyNode):
 
     @classmethod
     def execute(cls, folder: str, limit: int) -> io.NodeOutput:
-        pairs = read_pairs(find_pairs(folder))
+        place = find_pairs(folder)
+        root = place if folder == EXAMPLE else Path(folder_paths.get_input_directory())
+        pairs = read_pairs(place, below=root)
         report = examine(pairs[:limit] if limit else pairs)
         text = "\n".join(report.lines(resolution=0))
         if not report.pairs:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .pair import Pair, PairsError, PictureFile
+from .pair import Pair, PairsError, PictureFile, inside
 from .table import TABLES, PictureCell, Table, read_table
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
@@ -48,11 +48,15 @@ LAYOUTS = (
 )
 
 
-def read_pairs(place: Path, columns: Mapping[str, str] | None = None) -> list[Pair]:
+def read_pairs(
+    place: Path, columns: Mapping[str, str] | None = None, below: Path | None = None
+) -> list[Pair]:
     """The pairs at `place`, a file or a folder in any of the five layouts.
 
     columns  the column of a table that holds a role (source, target, instruction, ...), where its
              name is none of those that are known
+    below    a folder that the files which a table or a seeds.json names must not leave, such as a
+             server's input folder; None lets them lie anywhere
 
     Raises PairsError, which names the place and says what is wrong with it.
     """
@@ -63,27 +67,27 @@ def read_pairs(place: Path, columns: Mapping[str, str] | None = None) -> list[Pa
         )
     if not place.exists():
         raise PairsError(f"{place}: there is no such file or folder.")
-    pairs = list(_detected(place, columns))
+    pairs = list(_detected(place, columns, below))
     if not pairs:
         raise PairsError(f"{place}: there is not one pair in it.")
     return pairs
 
 
-def _detected(place: Path, columns: Mapping[str, str]) -> Iterator[Pair]:
+def _detected(place: Path, columns: Mapping[str, str], below: Path | None) -> Iterator[Pair]:
     if place.is_file():
         if place.name == "seeds.json":
-            return official(place.parent)
+            return official(place.parent, below)
         if place.suffix.lower() in TABLES:
-            return from_tables([place], columns)
+            return from_tables([place], columns, below)
         raise PairsError(
             f"{place}: pairs are not read from {place.suffix or 'such'} files. {_ask()}"
         )
     if (place / "seeds.json").is_file():
-        return official(place)
+        return official(place, below)
     if (place / "state.json").is_file() or (place / "dataset_dict.json").is_file():
-        return from_tables(sorted(place.rglob("data-*.arrow")), columns)
+        return from_tables(sorted(place.rglob("data-*.arrow")), columns, below)
     if tables := _tables(place):
-        return from_tables(tables, columns)
+        return from_tables(tables, columns, below)
     if folders := _two_folders(place):
         return by_name(*folders)
     raise PairsError(f"{place}: no pairs are found in this folder. {_ask()}")
@@ -93,32 +97,33 @@ def _ask() -> str:
     return f"Give one of these: {LAYOUTS}."
 
 
-def official(folder: Path) -> Iterator[Pair]:
+def official(folder: Path, below: Path | None) -> Iterator[Pair]:
     """The authors' own set. All pairs of one prompt share an origin.
 
     Splits are by position, as in their edit_dataset.py: 90 % of the prompts train; the rest, their
     validation and test, is held out.
     """
-    listed = _json(folder / "seeds.json")
+    index = folder / "seeds.json"
+    listed = _json(index)
     if not isinstance(listed, list) or not all(_is_entry(entry) for entry in listed):
-        raise PairsError(f"{folder / 'seeds.json'}: expected a list of [folder, [seeds]].")
+        raise PairsError(f"{index}: expected a list of [folder, [seeds]].")
     trained = int(0.9 * len(listed))
-    for index, (name, seeds) in enumerate(listed):
+    for number, (name, seeds) in enumerate(listed):
         place = folder / name
-        prompt = _json(place / "prompt.json")
+        prompt = _json(inside(place / "prompt.json", below, str(index)))
         if not isinstance(prompt, dict) or not isinstance(prompt.get("edit"), str):
             raise PairsError(f"{place / 'prompt.json'}: expected an object with a text `edit`.")
         for seed in seeds:
             yield Pair(
                 f"{name}/{seed}",
-                PictureFile(place / f"{seed}_0.jpg"),
-                PictureFile(place / f"{seed}_1.jpg"),
+                PictureFile(inside(place / f"{seed}_0.jpg", below, str(index))),
+                PictureFile(inside(place / f"{seed}_1.jpg", below, str(index))),
                 (prompt["edit"],),
                 # The published files say `input`, the generator writes `caption`.
                 caption=str(prompt.get("input") or prompt.get("caption") or ""),
                 edited_caption=str(prompt.get("output") or ""),
                 origin=name,
-                split="train" if index < trained else "held-out",
+                split="train" if number < trained else "held-out",
             )
 
 
@@ -131,7 +136,9 @@ def _is_entry(entry: object) -> bool:
     )
 
 
-def from_tables(paths: Sequence[Path], columns: Mapping[str, str]) -> Iterator[Pair]:
+def from_tables(
+    paths: Sequence[Path], columns: Mapping[str, str], below: Path | None
+) -> Iterator[Pair]:
     """The rows of tables with equal columns; a `split` may also lie in the names of the files."""
     for path in paths:
         table = read_table(path)
@@ -147,12 +154,14 @@ def from_tables(paths: Sequence[Path], columns: Mapping[str, str]) -> Iterator[P
                 continue  # an edit of a batch that failed
             yield Pair(
                 name,
-                PictureCell(sources[row], path, f"{name}, {place['source']}"),
-                PictureCell(targets[row], path, f"{name}, {place['target']}"),
+                PictureCell(sources[row], path, f"{name}, {place['source']}", below),
+                PictureCell(targets[row], path, f"{name}, {place['target']}", below),
                 _wordings(texts["instruction"][row]),
                 caption=_text(texts, "caption", row),
                 edited_caption=_text(texts, "edited_caption", row),
-                mask=PictureCell(masks[row], path, f"{name}, {place['mask']}") if masks else None,
+                mask=PictureCell(masks[row], path, f"{name}, {place['mask']}", below)
+                if masks
+                else None,
                 origin=_text(texts, "origin", row),
                 split=_split(_text(texts, "split", row) or _split_of_file(path)),
                 scores={key: float(v[row]) for key, v in scores.items() if v[row] is not None},

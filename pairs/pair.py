@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -54,6 +55,21 @@ class PictureFile:
             return self.path.read_bytes()
         except OSError as error:
             raise PairsError(f"{self.path} cannot be read ({error.strerror}).") from error
+
+
+def inside(path: Path, folder: Path | None, asked: str) -> Path:
+    """`path`, which must lie below `folder` by its name or by what links lead to; None: anywhere.
+
+    asked  how errors call what named the path. Raises PairsError.
+    """
+    if folder is not None:
+        written = Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))
+        if not written and not path.resolve().is_relative_to(folder.resolve()):
+            raise PairsError(
+                f"{asked} names {path}, which is not below {folder}. Put the picture there, and "
+                "give its path from there."
+            )
+    return path
 
 
 @dataclass(frozen=True)

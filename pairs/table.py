@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-from .pair import Pair, PairsError, Picture, PictureBytes, PictureFile
+from .pair import Pair, PairsError, Picture, PictureBytes, PictureFile, inside
 
 TABLES = (".parquet", ".arrow", ".jsonl", ".csv")
 # Rows of one group in the table that we write: so many pictures are in memory at once.
@@ -179,11 +179,15 @@ class ArrowCell:
 
 @dataclass(frozen=True)
 class PictureCell:
-    """A picture in a table. Paths count from the table's folder, else from the current one."""
+    """A picture in a table. Paths count from the table's folder, else from the current one.
+
+    below  the folder in which its file must be, None for any
+    """
 
     cell: Cell
     table: Path
     label: str
+    below: Path | None = None
 
     @property
     def name(self) -> str:
@@ -207,7 +211,8 @@ class PictureCell:
             return PictureBytes(self.label, content)
         if isinstance(path, str) and path:
             beside = self.table.parent / path
-            return PictureFile(beside if beside.exists() else Path(path))
+            there = inside(beside, self.below, self.label)  # before the disk is asked about it
+            return PictureFile(there if self.below or there.exists() else Path(path))
         raise PairsError(f"{self.label} holds no picture.")
 
 

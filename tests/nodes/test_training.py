@@ -1,11 +1,14 @@
 """The training nodes in a graph: what they hand on, and an interrupt that loses nothing."""
 
+import json
+
 import comfy.model_management
 import folder_paths
 import pytest
 import torch
 from instruct_pix2pix.checkpoints.loading import load_checkpoint
 from instruct_pix2pix.nodes.training import EXAMPLE, IP2PLoadPairs, IP2PTrain
+from instruct_pix2pix.pairs.layouts import read_pairs
 from instruct_pix2pix.pairs.pair import PairsError
 from instruct_pix2pix.training.base import BUILT_IN
 from instruct_pix2pix.training.cache import Texts
@@ -61,6 +64,30 @@ def test_pairs_of_the_input_folder_and_no_others_are_read(output, tmp_path):
     for place in (str(tmp_path), "../input/mine", " "):
         with pytest.raises(PairsError, match="into ComfyUI's input folder"):
             IP2PLoadPairs.execute(place, 0)
+
+
+def test_a_set_that_names_pictures_elsewhere_does_not_lead_out_of_the_input_folder(
+    output, tmp_path
+):
+    """Where a prompt comes from anywhere, its table must not show the server's other pictures."""
+    folder = write("two folders", tmp_path / "input" / "mine", made())
+    secret = write("two folders", tmp_path / "private", made()) / "before"
+    picture = next(secret.iterdir())
+    outside = [str(picture), f"../../private/before/{picture.name}"]
+    rows = [
+        {"source": path, "target": f"after/{picture.stem}.jpg", "instruction": "make it red"}
+        for path in (f"before/{picture.name}", *outside)
+    ]
+    (folder / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    pairs, report, _ = IP2PLoadPairs.execute("mine", 0).args
+    assert len(pairs) == 1 and report.count("is not below") == 2
+    assert len(read_pairs(folder)) == 3 and all(one.source.read() for one in read_pairs(folder))
+    (tmp_path / "input" / "official").mkdir()
+    (tmp_path / "input" / "official" / "seeds.json").write_text('[["../../private", ["0"]]]')
+    with pytest.raises(PairsError, match="seeds.json names .* not below"):
+        IP2PLoadPairs.execute("official", 0)
+    (tmp_path / "input" / "linked").symlink_to(secret.parent)
+    assert len(IP2PLoadPairs.execute("linked", 0).args[0]) == len(made())
 
 
 @pytest.mark.parametrize("kind", ["lora", "full"])
