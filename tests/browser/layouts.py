@@ -222,6 +222,28 @@ LAYOUTS = {
             ("Result", [["Result, before", "Result, after"], ["Report"]]),
         ),
     ),
+    "Teach your own edit - pairs folder (InstructPix2Pix)": Layout(
+        "teach-your-own-edit",
+        "Press **Run**: from seventeen pairs of pictures, before and after, ip2p-mini learns an "
+        "edit that it does not know: a line round the picture. That takes minutes on a CPU, and "
+        "seconds on a GPU. *Sampler* uses it at once; *Held-out pairs* shows what it was not "
+        "trained on. A stopped run goes on.\n\n**Your edit:** put pictures of equal names into "
+        "`input/mine/before` and `input/mine/after`, three or more wordings into "
+        "`input/mine/instructions.txt`, a line each, and write `mine` into *Pairs*. Look at "
+        "*Pairs, seen* before you wait.\n\n**Your checkpoint:** choose it in *Model*; then `steps` "
+        "500, `learning_rate` 0.0001, `keep` 0.5, and scales of 7.5 and 1.5. *Keep the LoRA* "
+        "writes it to `output/loras`. For hours of training there is the command `ip2p train`.",
+        (
+            ("Pairs and model", [[NOTE, "Model", "Pairs"]]),
+            (
+                "Teach",
+                [["Train", "Pairs, seen"], ["Held-out pairs", "Keep the LoRA", "Loss"]],
+            ),
+            ("Use it at once", [["Source", "Instruction", "Encode source", "Sampler"]]),
+            RESULT,
+        ),
+        compared=True,
+    ),
     "Advanced - any sampler and sigmas (InstructPix2Pix)": Layout(
         "advanced-any-sampler-and-sigmas",
         "*Guider* brings the two scales to the custom sampling of ComfyUI. Any sampler, any noise "

@@ -18,6 +18,7 @@ API = Path(__file__).resolve().parents[2] / "workflows" / "api"
 # What suits the built-in model.
 TEXT_CFG, IMAGE_CFG = BUILT_IN_SCALES["text_cfg"], BUILT_IN_SCALES["image_cfg"]
 CHECKPOINT = "instruct-pix2pix-00-22000.safetensors"
+EXAMPLE = "example (built-in)"  # as IP2PLoadPairs calls the bundled pairs
 NEUTRAL = {
     f"{scale}_{name}": value
     for scale in ("text", "image")
@@ -190,6 +191,30 @@ def make_pairs() -> Prompt:
     return prompt
 
 
+def teach() -> Prompt:
+    """The built-in model learns from the bundled pairs, and edits with what it has learnt."""
+    prompt = plain("teach-your-own-edit", "woman", "put a red line round the picture")
+    prompt["pairs"] = node("Pairs", "IP2PLoadPairs", folder=EXAMPLE, limit=0)
+    prompt["seen"] = node("Pairs, seen", "PreviewImage", images=["pairs", 2])
+    prompt["train"] = node(
+        "Train",
+        "IP2PTrain",
+        **{name: ["model", i] for i, name in enumerate(("model", "clip", "vae"))},
+        pairs=["pairs", 0],
+        resolution=["model", 3],
+        **{"kind": "lora", "rank": 16, "steps": 80, "batch_size": 4, "learning_rate": 3e-3},
+        **{"dropout": 0.05, "sample_every": 40, "seed": 0, "run": "line", "keep": 0.25},
+        **{"text_cfg": TEXT_CFG, "image_cfg": IMAGE_CFG},
+    )
+    prompt["held out"] = node("Held-out pairs", "PreviewImage", images=["train", 3])
+    prompt["keep"] = node(
+        "Keep the LoRA", "SaveLoRA", lora=["train", 1], prefix="loras/line", steps=80
+    )
+    prompt["loss"] = node("Loss", "LossGraphNode", loss=["train", 2], filename_prefix="loss_graph")
+    prompt["sampler"]["inputs"]["model"] = ["train", 0]
+    return prompt
+
+
 def advanced() -> Prompt:
     prompt = plain("advanced-any-sampler-and-sigmas", "house", "make it night")
     inputs = shared(prompt["sampler"])
@@ -307,6 +332,7 @@ TWINS: dict[str, Callable[[], Prompt]] = {
     "edit-in-turns": edit_in_turns,
     "advanced-any-sampler-and-sigmas": advanced,
     "make-pairs": make_pairs,
+    "teach-your-own-edit": teach,
     "with-lora-and-controlnet": lora_and_controlnet,
     "your-photo-your-checkpoint": lambda: real(
         "your-photo-your-checkpoint", "woman", "give her sunglasses"
