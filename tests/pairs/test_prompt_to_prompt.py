@@ -214,7 +214,7 @@ def test_a_hook_of_another_node_sees_the_scale_of_each_row(model) -> None:
 
 def test_sdxl_draws_pairs_with_the_pooled_text_of_each(monkeypatch) -> None:
     # Random weights of this size multiply rounding at each step, so there are few of them: over
-    # six, noise that differs by 1e-7 moves the picture by 1e-3. In float64 the first two differ by 0.
+    # six, noise that differs by 1e-7 moves the picture by 1e-3. In float64 nothing differs.
     model, draw = tiny_sdxl(), Draw(5, 0.0, 2.0)
     before, after, negative = (text(seed, **SDXL_WIDTHS) for seed in (1, 2, 3))
     monkeypatch.setattr(sys.modules[__name__], "NEGATIVE", negative)
