@@ -4,8 +4,8 @@
     python benchmarks/sampler.py --width 320    Stable Diffusion 1.5's own width (7 GB of memory)
 
 The three take turns in one process; a figure is the median of the runs and a ratio is the median
-of the ratios within each turn, so that a busy machine slows all three alike. Memory is measured
-apart, each in a process of its own.
+of the ratios within each turn. On a CPU the time is the processor's, so that a busy machine counts
+little. Memory is measured apart, each in a process of its own.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ import torch
 import typer
 
 comfy.cli_args.args.cpu = not torch.cuda.is_available()
+# As `ip2p` starts its own server; diffusers has this attention, and samplers are to be compared.
+comfy.cli_args.args.use_pytorch_cross_attention = True
 
 import comfy.sd  # noqa: E402  (reads the line above)
 import comfy.utils  # noqa: E402
@@ -34,6 +36,7 @@ from instruct_pix2pix.checkpoints.families import SD15  # noqa: E402
 from instruct_pix2pix.checkpoints.layouts import Parts  # noqa: E402
 from instruct_pix2pix.checkpoints.models import build_model  # noqa: E402
 from instruct_pix2pix.nodes.sampling import IP2PKSampler  # noqa: E402
+from instruct_pix2pix.samplers.control import Guidance  # noqa: E402
 
 # The block layout of Stable Diffusion 1.x, in the words of ComfyUI's key table.
 LAYOUT = {
@@ -44,6 +47,7 @@ LAYOUT = {
     "transformer_depth_middle": 1,
 }
 TEXT_WIDTH = 768
+clock = time.perf_counter if torch.cuda.is_available() else time.process_time
 RESULT = Path(__file__).with_suffix(".md")
 SCALES = [(7.5, 1.5), (7.5, 1.0), (5.0, 5.0)]
 Edit = Callable[[float, float], Any]
@@ -61,9 +65,19 @@ def network(width: int) -> diffusers.UNet2DConditionModel:
 
 
 class Contestants:
-    """The three ways to run one edit of `steps` steps on one random network."""
+    """The three ways to run one edit of `steps` steps on one random network.
 
-    def __init__(self, width: int, size: int, steps: int) -> None:
+    device, dtype  of diffusers' pipeline; ComfyUI chooses its own
+    """
+
+    def __init__(
+        self,
+        width: int,
+        size: int,
+        steps: int,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         self.unet = network(width)
         names = comfy.utils.unet_to_diffusers(LAYOUT)
         weights = {names[key]: value for key, value in self.unet.state_dict().items()}
@@ -88,12 +102,13 @@ class Contestants:
             requires_safety_checker=False,
         )
         self.pipeline.set_progress_bar_config(disable=True)
+        self.pipeline.to(device, dtype)
 
-    def ours(self, text_cfg: float, image_cfg: float) -> Any:
+    def ours(self, text_cfg: float, image_cfg: float, guidance: Guidance | None = None) -> Any:
         conds = [[self.text, {}]], [[self.nothing, {}]]
         settings = dict(steps=self.steps, text_cfg=text_cfg, image_cfg=image_cfg)
         source = {"samples": self.picture}
-        return IP2PKSampler.execute(self.model, *conds, source, **settings)
+        return IP2PKSampler.execute(self.model, *conds, source, guidance=guidance, **settings)
 
     def core(self, text_cfg: float, image_cfg: float) -> Any:
         picture = {"concat_latent_image": self.picture}
@@ -115,10 +130,11 @@ class Contestants:
         )
 
     def diffusers(self, text_cfg: float, image_cfg: float) -> Any:
+        # The pipeline casts its embeddings and leaves a latent as it is.
         return self.pipeline(
-            image=self.picture,
-            prompt_embeds=self.text,
-            negative_prompt_embeds=self.nothing,
+            image=self.picture.to(self.pipeline.device, self.unet.dtype),
+            prompt_embeds=self.text.to(self.pipeline.device),
+            negative_prompt_embeds=self.nothing.to(self.pipeline.device),
             num_inference_steps=self.steps,
             guidance_scale=text_cfg,
             image_guidance_scale=image_cfg,
@@ -140,10 +156,10 @@ class Stopwatch:
             net.register_forward_hook(self.stop)
 
     def start(self, *_: Any) -> None:
-        self.started = time.perf_counter()
+        self.started = clock()
 
     def stop(self, *_: Any) -> None:
-        self.seconds += time.perf_counter() - self.started
+        self.seconds += clock() - self.started
 
 
 def race(contestants: Contestants, text_cfg: float, image_cfg: float, runs: int) -> list[str]:
@@ -153,19 +169,22 @@ def race(contestants: Contestants, text_cfg: float, image_cfg: float, runs: int)
     outside: dict[str, list[float]] = {name: [] for name in contestants.all()}
     for run in range(runs + 1):
         for name, edit in contestants.all().items():
-            watch.seconds, began = 0.0, time.perf_counter()
+            watch.seconds, began = 0.0, clock()
             edit(text_cfg, image_cfg)
-            total = time.perf_counter() - began
+            total = clock() - began
             if run:  # the first turn warms up
                 totals[name].append(total)
                 outside[name].append((total - watch.seconds) / total)
     rows = []
     for name in totals:
-        ratios = [a / b for a, b in zip(totals[name], totals["core graph"], strict=True)]
+        of_core, of_diffusers = (
+            statistics.median(a / b for a, b in zip(totals[name], totals[other], strict=True))
+            for other in ("core graph", "diffusers")
+        )
         rows.append(
             f"| {text_cfg} / {image_cfg} | {name} | "
             f"{1000 * statistics.median(totals[name]) / contestants.steps:.1f} | "
-            f"{statistics.median(totals[name]):.3f} | {statistics.median(ratios):.3f} | "
+            f"{of_core:.3f} | {of_diffusers:.3f} | "
             f"{100 * statistics.median(outside[name]):.1f} % |"
         )
     return rows
@@ -214,10 +233,10 @@ def main(
         "",
         f"`python benchmarks/sampler.py {' '.join(options)} --runs {runs}`: a random UNet of "
         f"{parameters:.0f} M parameters in float32, {size} x {size} pixels, {steps} steps of "
-        f"euler_ancestral, median of {runs} turns; torch {torch.__version__} with "
-        f"{torch.get_num_threads()} threads on {platform.machine()}.",
+        f"euler_ancestral, PyTorch's attention, median of {runs} turns; torch "
+        f"{torch.__version__} with {torch.get_num_threads()} threads on {platform.machine()}.",
         "",
-        "| scales | sampler | ms a step | s in all | of core's time | outside the UNet |",
+        "| scales | sampler | ms a step | of core's time | of diffusers' time | outside the UNet |",
         "| --- | --- | --- | --- | --- | --- |",
         *rows,
         "",
