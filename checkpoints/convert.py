@@ -19,7 +19,8 @@ WRONG_INPUT = 3  # exit code; standard output then says what to correct
 def convert(source: Path, target: Path, weights: Any, precision: Any) -> str:
     """Writes `target`, a name that ends in .safetensors, or a diffusers folder; what came of it.
 
-    Raises CheckpointError for a source that is no editor, or a precision that its numbers exceed.
+    Raises CheckpointError for a source that is not an editor, or a precision that its numbers
+    exceed.
     """
     from .folders import save_folder
     from .layouts import read_checkpoint

@@ -37,6 +37,6 @@ def family_of_model(model: comfy.model_base.BaseModel) -> Family:
         if isinstance(config, core_class(family)):
             return family
     raise ValueError(
-        f"model: this model is a {type(config).__name__}, of no family of InstructPix2Pix models "
-        "that is known. Connect one that IP2PLoadCheckpoint loaded."
+        f"model: this model is a {type(config).__name__}, which belongs to none of the families of "
+        "InstructPix2Pix that the pack knows. Connect one that IP2PLoadCheckpoint loaded."
     )

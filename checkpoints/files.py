@@ -50,7 +50,7 @@ def read_tensors(path: Path, name: str) -> tuple[StateDict, dict[str, str]]:
         raise
     except PickleError as error:
         raise CheckpointError(
-            f"{name}: this file is no checkpoint that can be used: {error}. If it was downloaded, "
+            f"{name}: this file cannot be used as a checkpoint: {error}. If it was downloaded, "
             "download it again, as a .safetensors file if there is one."
         ) from error
     except OSError as error:
@@ -60,13 +60,14 @@ def read_tensors(path: Path, name: str) -> tuple[StateDict, dict[str, str]]:
         ) from error
     except UnpicklingError as error:
         raise CheckpointError(
-            f"{name}: this file is no checkpoint, or holds Python objects beside its tensors; they "
-            "could run code, so they are never loaded. Use the .safetensors version of this file."
+            f"{name}: this file is not a checkpoint, or holds Python objects beside its tensors; "
+            "they could run code, so they are never loaded. Use the .safetensors version of this "
+            "file."
         ) from error
     # The readers meet whatever bytes there are, and raise whatever comes of them.
     except Exception as error:
         raise CheckpointError(
-            f"{name}: this file is no checkpoint, or its download was cut short. Download it "
+            f"{name}: this file is not a checkpoint, or its download was cut short. Download it "
             "again, as a .safetensors file if there is one."
         ) from error
 
@@ -139,7 +140,7 @@ def _mapped(whole: torch.UntypedStorage, stored: Stored) -> torch.Tensor:
 
 
 def _read_legacy(path: Path) -> StateDict:
-    """Files from before PyTorch 1.6 are no zip archives: they are read whole, tensors alone."""
+    """Files from before PyTorch 1.6 are not zip archives: they are read whole, tensors alone."""
     content = torch.load(path, map_location="cpu", weights_only=True)
     for wrapper in WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):

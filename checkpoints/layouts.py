@@ -115,7 +115,7 @@ def merged(raw: StateDict, averaged: StateDict, name: str, metadata: dict[str, s
 
     A1111's merger changes the raw weights only and keeps the others. It says so in the metadata,
     and in the name of the file; a .ckpt that was renamed tells by its weights. The source's half
-    of the first layer is no part of a merge: where every other layer lies much further from its
+    of the first layer is not part of a merge: where every other layer lies much further from its
     average than this one, averaging is not why.
     """
     if any(key.startswith("sd_merge") for key in metadata):
@@ -169,7 +169,7 @@ def _read_file(path: Path, weights: Weights) -> Parts:
     architecture = parse_settings(text, name)
     text_config = architecture.get("clip_config", {})
     if not isinstance(text_config, dict):
-        raise CheckpointError(f"{name}: its metadata has a clip_config that is no object.")
+        raise CheckpointError(f"{name}: its metadata has a clip_config that is not an object.")
     resolution = architecture.get("resolution", family.resolution)
     return Parts(
         family,
@@ -246,7 +246,7 @@ def _read_folder(folder: Path, weights: Weights) -> Parts:
 def _sampling(scheduler: dict[str, Any]) -> StateDict:
     """What a diffusers scheduler says of the model, as the tensors that ComfyUI looks for.
 
-    `is_cosxl_edit` is no part of a saved pipeline: a scheduler of the EDM kind with v-prediction
+    `is_cosxl_edit` is not part of a saved pipeline: a scheduler of the EDM kind with v-prediction
     stands for it.
     """
     if scheduler.get("prediction_type") != "v_prediction":
@@ -291,7 +291,7 @@ def _checked_resolution(value: object, name: str) -> int:
 
 
 def _distance(one: torch.Tensor, other: torch.Tensor) -> float:
-    """Of two tensors, relative to the length of the second."""
+    """The distance of two tensors, relative to the length of the second."""
     length = other.float().norm().clamp(min=1e-12)
     return float((one.float() - other.float()).norm() / length)
 

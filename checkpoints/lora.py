@@ -99,7 +99,7 @@ def adapter_settings(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
             settings = json.loads(metadata["lora_adapter_metadata"])
         except ValueError as error:
             raise CheckpointError(
-                f"{path.name}: its lora_adapter_metadata is no JSON ({error})."
+                f"{path.name}: its lora_adapter_metadata is not JSON ({error})."
             ) from error
         return settings if isinstance(settings, dict) else {}
     if path.stem == "adapter_model":

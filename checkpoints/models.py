@@ -264,20 +264,20 @@ def _check_complete(
 def _show_in_colors(
     latent_format: comfy.latent_formats.LatentFormat, colors: Any, name: str
 ) -> None:
-    """Live previews in the colors of the model's own latents, which are no Stable Diffusion's."""
+    """Live previews in the colors of the model's own latents, not those of Stable Diffusion."""
     try:
         table = torch.tensor(colors, dtype=torch.float32)
     except (TypeError, ValueError, RuntimeError):
         table = torch.empty(0)
     if table.shape != (5, 3) or not table.isfinite().all():
-        raise CheckpointError(f"{name}: its metadata has a latent_rgb that is no 5 x 3 numbers.")
+        raise CheckpointError(f"{name}: its metadata has a latent_rgb that is not 5 x 3 numbers.")
     latent_format.latent_rgb_factors = table[:4].tolist()
     latent_format.latent_rgb_factors_bias = table[4].tolist()
     latent_format.taesd_decoder_name = None  # that one decodes Stable Diffusion's latents
 
 
 def _accepted(function: Callable, options: dict[str, Any]) -> dict[str, Any]:
-    """Those of the options that this version's function takes."""
+    """The options that this version's function takes."""
     known = inspect.signature(function).parameters
     return {name: value for name, value in options.items() if name in known}
 

@@ -103,7 +103,7 @@ def _read_safetensors(path: Path) -> Outline:
         start = file.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else MAX_HEADER + 1
         if length > min(MAX_HEADER, path.stat().st_size):
-            raise OutlineError("it is no .safetensors file, or its download was cut short")
+            raise OutlineError("it is not a .safetensors file, or its download was cut short")
         text = file.read(length)
     try:
         header = json.loads(text)

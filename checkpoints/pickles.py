@@ -36,7 +36,7 @@ WRAPPERS = ("state_dict", "model", "module", "state_dict_ema", "model_state_dict
 
 
 class PickleError(ValueError):
-    """The file is no archive of tensors, or is damaged. The message says in what way."""
+    """The file is not an archive of tensors, or is damaged. The message says in what way."""
 
 
 @dataclass(frozen=True)

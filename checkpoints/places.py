@@ -69,7 +69,7 @@ def _holds_unet(folder: Path, subfolders: list[str], files: list[str]) -> bool:
 
 
 def _cache_folder() -> Path:
-    """As huggingface_hub finds it."""
+    """The folder of the cache, as huggingface_hub finds it."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "huggingface"
     home = Path(os.environ.get("HF_HOME") or home).expanduser()
     named = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
@@ -81,7 +81,7 @@ def _channels(config: Path) -> object:
 
 
 def _json(path: Path) -> Mapping[str, object]:
-    """A JSON object, with `_class_name` at least; one without anything in it where it is none."""
+    """A JSON object, with `_class_name` at least; an empty one where the file is not JSON."""
     try:
         content = json.loads(path.read_text(encoding="utf-8", errors="replace"))
     except (OSError, ValueError):

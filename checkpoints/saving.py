@@ -113,7 +113,7 @@ def write(path: Path, tensors: StateDict, metadata: dict[str, str]) -> None:
     part = path.with_name(f"{path.name}.part")
     try:
         safetensors.torch.save_file(tensors, part, metadata=metadata)
-        part.chmod(0o644)  # safetensors lets nobody else read it
+        part.chmod(0o644)  # safetensors makes it readable by its owner alone
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from comfy.sd1_clip import SDTokenizer
 from torch import Tensor
 
 WORD = re.compile(r"[^\W\d_]+")
-# What is no word: the names of embeddings, and the ends of don't, it's and the like.
+# What is not a word: the names of embeddings, and the ends of don't, it's and the like.
 PASSED_OVER = re.compile(r"embedding:\S+|['\u2019](s|t|re|ve|m|ll|d)\b", re.IGNORECASE)
 
 

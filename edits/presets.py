@@ -135,7 +135,7 @@ PRESETS: dict[str, Preset] = {
 
 
 def chosen(preset: str) -> Preset:
-    """The preset of this name. Raises ValueError that names those that there are."""
+    """The preset of this name. Raises ValueError that lists them all."""
     if preset not in PRESETS:
         raise ValueError(f"preset: got {preset!r}; choose one of {', '.join(PRESETS)}.")
     return PRESETS[preset]

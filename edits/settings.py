@@ -98,7 +98,7 @@ SETTINGS: dict[str, Setting] = {
             "auto",
             "Which weights to take from a file that holds two sets. auto: the averaged (EMA) ones "
             "where there are any, as the authors do, but not those that a merge left over. "
-            "ema, raw: insist. The log says what was taken.",
+            "ema, raw: take this set or refuse the file. The log says what was taken.",
             choices=("auto", "ema", "raw"),
         ),
         Setting(

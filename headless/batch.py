@@ -76,7 +76,7 @@ class Place(Protocol):
 
 
 class Endpoint:
-    """One server that rows can go to: somebody's, by address, or a private one that we revive."""
+    """One server for rows: a running one, by its address, or a private one that we restart."""
 
     def __init__(
         self,
@@ -150,7 +150,7 @@ class Batch:
         self._counts = self.ledger.counts()
         tasks = [asyncio.create_task(self._serve(place)) for place in self.places]
         served = asyncio.gather(*tasks)
-        # A server that is slow to start, or to come back, holds nobody up when all is done.
+        # A server that is slow to start, or to come back, delays nothing when all is done.
         through = asyncio.create_task(self._through.wait())
         try:
             await asyncio.wait((served, through), return_when=asyncio.FIRST_COMPLETED)
@@ -183,7 +183,7 @@ class Batch:
         return None
 
     async def _lacking(self, editor: Editor) -> InputError | None:
-        """What the rows ask for and this server does not have, before any of them is queued."""
+        """What the rows ask for and this server lacks, found before any row is queued."""
         found = []
         for number, many, parameters, settings in self.ledger.asked():
             try:
@@ -214,7 +214,7 @@ class Batch:
                 await place.revive()
 
     async def _do(self, entry: Entry, place: Place, editor: Editor) -> bool:
-        """Try one row; whether the server was there to the end."""
+        """Try one row; whether the server stayed reachable."""
         # On the same server the job of a run that was killed may be waiting, or finished.
         resume = entry.prompt_id is not None and entry.server == place.url
         prompt_id = entry.prompt_id if resume else str(uuid.uuid4())
@@ -287,7 +287,7 @@ class Batch:
     def _is_free(self, entry: Entry, target: Path, key: str) -> bool:
         """Whether the result is to be made: not where a lost ledger's file is this very result.
 
-        Raises InputError for a file that is somebody else's.
+        Raises InputError for a file that is not of this batch.
         """
         if self.force or self.ledger.wrote(entry.output) or not os.path.lexists(target):
             return True

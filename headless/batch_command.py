@@ -128,10 +128,9 @@ def batch(
 
     The settings of the edit are for rows that do not give them.
     """
-    from .batch import Batch, reconcile
+    from .batch import reconcile
     from .ledger import Ledger
     from .manifest import read_rows
-    from .progress import View
     from .results import write_contact, write_results
 
     if not manifest.exists():
@@ -144,19 +143,8 @@ def batch(
         reconcile(ledger, output, retry or force)
         before = ledger.counts()
         if before.get("pending") and not plan_only:
-            with ExitStack() as stack:
-                view = stack.enter_context(View(as_json))
-                line = view.line(f"{rows} rows", "" if places.servers else "starting ComfyUI")
-                work = Batch(
-                    ledger,
-                    output,
-                    places.open(stack, address, output / "comfyui.log"),
-                    per_server=places.per_server,
-                    allow_hosts=allow_host or (),
-                    force=force,
-                    report=view.counter(line),
-                )
-                finish(work.run(), lambda: so_far(ledger))
+            options = {"allow_hosts": allow_host or (), "force": force}
+            make_rows(ledger, output, places, address, as_json, **options)
         if not plan_only:
             write_results(ledger, output)
             if contact:
@@ -166,6 +154,26 @@ def batch(
     report(as_json, value, f"{text}\n{output}")
     if value["states"].get("failed"):
         raise typer.Exit(1)
+
+
+def make_rows(
+    ledger: Ledger, output: Path, places: Places, address: Address, quiet: bool, **options: Any
+) -> None:
+    """Make what the ledger says is missing, with progress on the terminal.
+
+    options  of `Batch`
+    """
+    from .batch import Batch
+    from .progress import View
+
+    with ExitStack() as stack:
+        view = stack.enter_context(View(quiet))
+        rows = sum(ledger.counts().values())
+        line = view.line(f"{rows} rows", "" if places.servers else "starting ComfyUI")
+        where = places.open(stack, address, output / "comfyui.log")
+        report = view.counter(line)
+        work = Batch(ledger, output, where, per_server=places.per_server, report=report, **options)
+        finish(work.run(), lambda: so_far(ledger))
 
 
 def so_far(ledger: Ledger) -> str:

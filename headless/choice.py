@@ -1,4 +1,4 @@
-"""Which checkpoint an edit takes where none is named, and what its user should know of it."""
+"""The checkpoint of an edit that names none, and what its user should know about it."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def convert(
     if target.exists() and (not force or target.is_dir() or target.samefile(source)):
         raise InputError(f"{target} is there already; --force writes over a file, not a folder")
     if not target.parent.is_dir():
-        raise InputError(f"{target.parent}: this folder is not there")
+        raise InputError(f"{target.parent}: there is no such folder")
     try:
         sign = look(source)
     except (OSError, OutlineError) as error:

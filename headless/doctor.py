@@ -19,7 +19,7 @@ from .messages import Prompt, title_of
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at. `good` is False for what must change, None for what should be known."""
+    """One finding. `good` is False for what must change, None for what the user should know."""
 
     what: str
     good: bool | None

@@ -230,7 +230,7 @@ def sorted_out(what: list[str], by_preset: bool) -> tuple[list[Path], list[str]]
         else:
             words.append(given)
     if not images:
-        raise InputError(f"no picture is given: {words[0]!r} is no file")
+        raise InputError(f"no picture is given: {words[0]!r} is not a file")
     if not words and not by_preset:
         raise InputError(f'{images[-1]}: say what to change, such as "make it snow"')
     return images, words or [""]

@@ -43,7 +43,7 @@ class AccessDenied(IP2PError):
 
 
 class ServerMisbehaved(IP2PError):
-    """What answers does not speak as ComfyUI does: check the address and what lies in between."""
+    """The answer is not one of ComfyUI: check the address and any proxy in between."""
 
     exit_code = 4
 
@@ -92,7 +92,7 @@ class OutOfMemory(ExecutionFailed):
 
 
 class Interrupted(IP2PError):
-    """Somebody cancelled the job on the server: queue it again if that was not meant."""
+    """The job was cancelled on the server: queue it again if that was not intended."""
 
     exit_code = 6
 

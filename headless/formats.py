@@ -91,7 +91,7 @@ BY_SUFFIX = {suffix: kind for kind in FORMATS.values() for suffix in kind.suffix
 
 
 def format_named(name: str) -> OutputFormat:
-    """The format of `--format jpg`. Raises InputError that names those that there are."""
+    """The format of `--format jpg`. Raises InputError that lists them all."""
     wanted = name.lower().removeprefix(".").replace("jpeg", "jpg")
     if wanted not in FORMATS:
         raise InputError(f"format: got {name!r}; choose one of {', '.join(FORMATS)}")
@@ -99,7 +99,7 @@ def format_named(name: str) -> OutputFormat:
 
 
 def format_of(name: str, called: str = "output") -> OutputFormat:
-    """The format of a file name. Raises InputError for an ending that stands for none."""
+    """The format of a file name. Raises InputError for an unknown ending."""
     found = BY_SUFFIX.get(Path(name).suffix.lower())
     if found is None:
         raise InputError(f"{called}: {name[:120]!r} must end in {', '.join(BY_SUFFIX)}")

@@ -108,7 +108,7 @@ KNOWN = (
 
 
 def known(name: str) -> Known:
-    """The editor of that name; InputError names those that there are."""
+    """The editor of that name; InputError lists them all."""
     found = next((model for model in KNOWN if model.name == name), None)
     if found is None:
         raise InputError(

@@ -1,7 +1,7 @@
 """Draws the picture pairs of triples on ComfyUI's queue, one folder for each triple.
 
 A triple is done once its pairs.json is whole on the disk, which is written last. Whatever dies in
-between, the next run takes up what is there. A picture that somebody has deleted since is no longer
+between, the next run takes up what is there. A picture that was deleted since is no longer
 part of the set: that is how a set is pruned.
 """
 

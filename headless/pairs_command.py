@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,9 +18,11 @@ import typer
 from ..edits.settings import TEXT_TO_IMAGE
 from ..pairs.captions import Endpoint, ModelAway, ModelError, Writer
 from ..pairs.clip_tokens import ClipTokens
+from ..pairs.pair import Pair
 from ..pairs.rules import Rules
 from ..pairs.table import write_pairs
 from ..pairs.triples import (
+    Triple,
     TripleLedger,
     TriplesError,
     as_line,
@@ -29,7 +34,7 @@ from .batch import Endpoint as Server
 from .errors import AccessDenied, ComfyUINotFound, InputError, ServerUnavailable
 from .files import write_whole
 from .language_model import LocalModel
-from .options import HOW_TO_SPEAK, Address, JsonOption, finish, report, takes
+from .options import HOW_TO_SPEAK, Address, JsonOption, finish, option, report, takes
 from .options import pairs as named_values
 from .pair_drawing import Drawing, PairDrawer, PairFolder, write_page
 from .progress import View
@@ -88,7 +93,26 @@ def curve(
     report(as_json, {"manifest": str(manifest), "samples": str(samples)}, "\n".join([told, *then]))
 
 
+ASKING = (
+    option(*("model", str, "default", "--model"), help="The model's name on that server."),
+    option(*("edits", int, 3, "--edits"), min=1, help="Edits to ask for, of each caption."),
+    option(*("temperature", float, 0.7, "--temperature"), min=0, help="Higher is more varied."),
+    option(*("seed", int, 0, "--seed"), help="For servers that take one."),
+    option(*("patience", float, 120, "--patience"), help="Seconds that one answer may take."),
+    option(
+        *("key", str, "IP2P_LLM_KEY", "--key"),
+        help="The environment variable that holds the key of a server.",
+    ),
+)
+
+
+def asking(key: str, **others: Any) -> Callable[[str], Endpoint]:
+    """How to ask a language model, by its address."""
+    return partial(Endpoint, key=os.environ.get(key, ""), **others)
+
+
 @app.command()
+@takes("endpoint", ASKING, asking)
 def write(
     captions: Annotated[
         Path, typer.Argument(help="One caption a line, or a .jsonl with the key caption.")
@@ -100,18 +124,11 @@ def write(
             "with a model of transformers."
         ),
     ],
-    model: Annotated[str, typer.Option(help="The model's name on that server.")] = "default",
+    endpoint: Callable[[str], Endpoint],
     output: Annotated[Path, typer.Option("--output", "-o", help="The triples, as .jsonl.")] = (
         Path("triples.jsonl")
     ),
-    edits: Annotated[int, typer.Option(min=1, help="Edits to ask for, of each caption.")] = 3,
     at_once: Annotated[int, typer.Option(min=1, help="Requests at a time.")] = 4,
-    temperature: Annotated[float, typer.Option(min=0, help="Higher is more varied.")] = 0.7,
-    seed: Annotated[int, typer.Option(help="For servers that take one.")] = 0,
-    patience: Annotated[float, typer.Option(help="Seconds that one answer may take.")] = 120,
-    key: Annotated[
-        str, typer.Option(help="The environment variable that holds the key of a server.")
-    ] = "IP2P_LLM_KEY",
     shown: Annotated[
         Path | None,
         typer.Option("--examples", help="Your own triples as .jsonl, to be shown to the model."),
@@ -126,36 +143,12 @@ def write(
     Stopped at any point, the same command goes on where it was.
     """
     try:
-        wanted = read_captions(captions)
-        known = [t for _, t in read_triples(shown)] if shown else examples()
-        words = banned.read_text(encoding="utf-8").lower().split() if banned else []
+        material = Material.read(captions, shown, banned)
         ledger = TripleLedger(output.with_suffix(".ledger"))
     except TriplesError as error:
         raise InputError(str(error)) from None
-    except OSError as error:
-        raise InputError(f"--banned {banned}: {error.strerror}") from None
-    tokens = clip_tokens()
-    rules = Rules(tokens.count if tokens else None, frozenset(words))
-    secret = os.environ.get(key, "")
-
-    async def work() -> Counter[str]:
-        with View(as_json) as view:
-            line = view.line(f"{len(wanted)} captions")
-            tell = view.counter(line)
-            async with LocalModel.at(llm, view) as url, aiohttp.ClientSession() as session:
-                endpoint = Endpoint(url, model, secret, edits, temperature, seed, patience)
-
-                def told(counts: Counter[str]) -> None:
-                    waiting = counts["captions"] - counts["answered"] - counts["failed"]
-                    states = {"done": counts["answered"], "failed": counts["failed"]}
-                    tell(states | {"pending": waiting}, writer.seconds)
-
-                writer = Writer(session, endpoint, rules, ledger, known, told)
-                await writer.write(wanted, at_once)
-            return writer.counts
-
     try:
-        counts = finish(work())
+        counts = finish(written(material, ledger, llm, endpoint, at_once, as_json))
     except ModelAway as error:
         raise ServerUnavailable(str(error)) from None
     except ModelError as error:
@@ -166,18 +159,76 @@ def write(
         with write_whole(output) as file:
             file.writelines(as_line(triple).encode() for triple in ledger.triples())
         ledger.close()
+    value, text = summary(ledger, counts, output, material.rules.count_tokens is not None)
+    report(as_json, value, text)
+    if counts["failed"]:
+        raise typer.Exit(1)
+
+
+@dataclass(frozen=True)
+class Material:
+    """What triples are written from: captions, triples to show to the model, and rules."""
+
+    captions: list[str]
+    shown: list[Triple]
+    rules: Rules
+
+    @classmethod
+    def read(cls, captions: Path, shown: Path | None, banned: Path | None) -> Material:
+        """Raises TriplesError, and InputError for the file of banned words."""
+        wanted = read_captions(captions)
+        known = [triple for _, triple in read_triples(shown)] if shown else examples()
+        try:
+            words = banned.read_text(encoding="utf-8").lower().split() if banned else []
+        except OSError as error:
+            raise InputError(f"--banned {banned}: {error.strerror}") from None
+        tokens = clip_tokens()
+        return cls(wanted, known, Rules(tokens.count if tokens else None, frozenset(words)))
+
+
+async def written(
+    material: Material,
+    ledger: TripleLedger,
+    llm: str,
+    endpoint: Callable[[str], Endpoint],
+    at_once: int,
+    quiet: bool,
+) -> Counter[str]:
+    """Ask the model, at an address or in a folder, for all that is missing; how many became what.
+
+    endpoint  how to ask it, by its address
+    """
+    with View(quiet) as view:
+        tell = view.counter(view.line(f"{len(material.captions)} captions"))
+        async with LocalModel.at(llm, view) as url, aiohttp.ClientSession() as session:
+
+            def told(counts: Counter[str]) -> None:
+                waiting = counts["captions"] - counts["answered"] - counts["failed"]
+                states = {"done": counts["answered"], "failed": counts["failed"]}
+                tell(states | {"pending": waiting}, writer.seconds)
+
+            writer = Writer(session, endpoint(url), material.rules, ledger, material.shown, told)
+            await writer.write(material.captions, at_once)
+        return writer.counts
+
+
+def summary(
+    ledger: TripleLedger, counts: Counter[str], output: Path, measured: bool
+) -> tuple[dict[str, Any], str]:
+    """What came of the captions, for a script and for a person.
+
+    measured  whether lengths in CLIP's tokens were checked
+    """
     refused = dict(ledger.refused().most_common())
     number = sum(1 for _ in ledger.triples())
-    value = {"triples": number, "refused": refused, "failed": counts["failed"]}
     lines = [f"{number} triples of {counts['captions']} captions: {output}"]
     lines += [f"refused  {many}  {reason}" for reason, many in refused.items()]
     if counts["failed"]:
         lines.append(f"failed  {counts['failed']}  captions; the same command asks again")
-    if tokens is None:
+    if not measured:
         lines.append("no ComfyUI was found here, so lengths in CLIP's tokens were not checked")
-    report(as_json, value | {"output": str(output)}, "\n".join(lines))
-    if counts["failed"]:
-        raise typer.Exit(1)
+    value = {"triples": number, "refused": refused, "failed": counts["failed"]}
+    return value | {"output": str(output)}, "\n".join(lines)
 
 
 def clip_tokens() -> ClipTokens | None:
@@ -247,15 +298,22 @@ def draw(
         drawer = PairDrawer(results, places, per_server, view.counter(line))
         finish(drawer.run(wanted))
     made = list(results.pairs(wanted))
-    page = write_page(output, made)
-    value = {"pairs": len(made), "triples": len(wanted), "failed": drawer.failed}
-    lines = [f"{len(made)} pairs of {len(wanted)} triples", str(page)]
-    if made:
-        lines.insert(1, str(write_pairs(made, output)))
-    first = list(drawer.failed.items())[:10]
-    report(as_json, value, "\n".join([*lines, *(f"{name}: {why}" for name, why in first)]))
+    report(as_json, *drawn(made, len(wanted), drawer.failed, output))
     if drawer.failed:
         raise typer.Exit(1)
+
+
+def drawn(
+    made: list[Pair], triples: int, failed: dict[str, str], output: Path
+) -> tuple[dict[str, Any], str]:
+    """Write the page and the table of the pairs; what was drawn, for a script and for a person."""
+    page = write_page(output, made)
+    lines = [f"{len(made)} pairs of {triples} triples", str(page)]
+    if made:
+        lines.insert(1, str(write_pairs(made, output)))
+    lines += [f"{name}: {why}" for name, why in list(failed.items())[:10]]
+    value = {"pairs": len(made), "triples": triples, "failed": failed}
+    return value, "\n".join(lines)
 
 
 def typed(name: str, value: str) -> Any:

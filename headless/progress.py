@@ -24,7 +24,7 @@ from rich.progress import (
 from rich.style import Style
 from rich.text import Text
 
-from .client import Listener
+from .jobs import Listener
 from .messages import Event, Preview, Prompt, printable, title_of
 
 SIDE = 36  # pixels of a preview in the terminal, two in each character
@@ -43,7 +43,7 @@ class Lines(Progress):
 
 
 class View(AbstractContextManager["View"]):
-    """Lines with a bar each on standard error; where that is no terminal, what is done is printed.
+    """Lines with bars on standard error. Without a terminal only what is done is printed.
 
     quiet  say nothing, as with --json
     """

@@ -99,7 +99,7 @@ def what_is_wrong(
         case "required_input_missing":
             return f"nothing is given{fits or f'; it takes {known.takes}'}"
         case "bad_linked_input":
-            return f"got {short(repr(value))}, which is no link; {LINK}"
+            return f"got {short(repr(value))}, which is not a link; {LINK}"
         case "return_type_mismatch":
             linked = value[0] if isinstance(value, list) and value else "?"
             return f"got {short(received)} from {title_of(prompt, str(linked))}; give {known.takes}"

@@ -134,7 +134,7 @@ def cells(entry: Entry, folder: Path) -> Iterator[str]:
 
 
 def thumbnail(picture: Path, folder: Path, name: str) -> str | None:
-    """A small JPEG below the output folder, as the page refers to it; None for what is no file."""
+    """A small JPEG below the output folder, as the page names it; None for what is not a file."""
     if is_url(str(picture)) or not picture.is_file():
         return None
     small = folder / THUMBS / name

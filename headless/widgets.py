@@ -175,8 +175,8 @@ def by_order(specs: list[Spec], saved: list[Any], listed: list[str]) -> Values:
         waiting = spec.chosen(value) + waiting
         if spec.controlled and values and values[0] in CONTROL:
             values.pop(0)
-    # Behind them comes what is no input: what a node has shown, buttons, or, where the node lists
-    # its inputs and all of them have their value, widgets of its own.
+    # Behind them comes what is not an input: what a node has shown, buttons, or, where the node
+    # lists its inputs and all of them have their value, widgets of its own.
     certain = not specs or (set(listed) == set(found) and given == len(found))
     if not certain and not all(is_shown(value) for value in values):
         raise ValueError

@@ -148,7 +148,7 @@ def _check_folder(path: Path, what: str, kinds: tuple[str, ...]) -> None:
     config = path / "config.json"
     if not config.is_file():
         raise ValueError(
-            f"{path} is no {what}: expected a folder as transformers saves it, with a config.json"
+            f"{path} is not {what}: expected a folder as transformers saves it, with a config.json"
         )
     try:
         kind = json.loads(config.read_text(encoding="utf-8")).get("model_type")

@@ -71,8 +71,8 @@ def read_open_clip(path: Path) -> Any:
         ) from None
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{path} with {described.name} is no open_clip ViT ({type(error).__name__}: {error}); "
-            "give open_clip's own two files, or a folder of transformers"
+            f"{path} with {described.name} is not an open_clip ViT ({type(error).__name__}: "
+            f"{error}); give open_clip's own two files, or a folder of transformers"
         ) from None
     model = CLIPModel(config)
     left, unknown = model.load_state_dict(to_transformers(weights), strict=False)

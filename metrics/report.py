@@ -80,7 +80,7 @@ def write_summary(path: Path, summaries: Sequence[Summary]) -> None:
 
 
 def markdown(summaries: Sequence[Summary]) -> str:
-    """The means as a table for docs; columns that nobody has are left out."""
+    """The means as a table for docs; columns without any value are left out."""
     names = [n for n in summaries[0].means if any(s.means[n] is not None for s in summaries)]
     lines = [
         "| | samples | " + " | ".join(names) + " |",

@@ -235,7 +235,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _folders(path: Path) -> list[Path]:
     if not path.is_dir():
-        raise ValueError(f"{path} is no folder")
+        raise ValueError(f"{path} is not a folder")
     return sorted(inner for inner in path.iterdir() if inner.is_dir())
 
 

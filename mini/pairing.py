@@ -1,8 +1,8 @@
 """How many generated pairs show their edit: `python -m instruct_pix2pix.mini.pairing`.
 
 The built-in text-to-image model draws pairs from two captions by Prompt-to-Prompt, as the authors
-of InstructPix2Pix made their training set. Of real pictures nobody knows how many of such pairs are
-right. Of drawn ones a reader tells what each shows: one reader filters, in place of CLIP, and
+of InstructPix2Pix made their training set. Of real pictures it is not known how many such pairs
+are right. Of drawn ones a reader tells what each shows: one reader filters, in place of CLIP, and
 another, which learned from other drawings, measures before and after.
 """
 

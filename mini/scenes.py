@@ -109,7 +109,7 @@ def sample_scene(seed: int, kind: str) -> Scene:
         plain = rng.random() < share
         value = options[0] if plain else options[1 + int(rng.integers(len(options) - 1))]
         changed = vary(scene, **{name: value})
-        # A bald head is asked for, not met: nobody can tell the color of the hair it had.
+        # Edits make bald heads, scenes have none: the color of the lost hair cannot be known.
         scene = changed if is_natural(changed) and value != "bald" else scene
     return scene
 

@@ -1,7 +1,7 @@
 """A test for somebody who has not seen the model: `python -m instruct_pix2pix.mini.stranger`.
 
 Writes sheets of held-out edits, each beside four sentences of which one was asked for, and the
-answers into a file of their own. Whoever looks at the sheets names the sentence of each.
+answers into a file of their own. The person who looks at the sheets names the sentence of each.
 """
 
 import argparse

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 LATENT_SPREAD = 1 / LATENT_SCALE
 # Of the pairs: no instruction, neither, no source. The paper's.
 DROPOUT = 0.05
-# The noise level below which whoever is asked nothing may also meet an edit that is half made.
+# Below this noise level a pair without an instruction may keep its half-made edit.
 SETTLED = 2.0
 # Pictures that are encoded at once.
 ENCODED_AT_ONCE = 128
@@ -214,8 +214,8 @@ def drop(rows: Tensor, nothing: Tensor, chances: Tensor) -> tuple[Tensor, Tensor
     nothing  those of no instruction [77]
     chances  [n], uniform in 0..1
 
-    Returns the tokens; [n], 0 where the source is to be zeros; [n], 0 where of a source alone
-    nothing is asked.
+    Returns the tokens; [n], 0 where the source is to be zeros; [n], 0 where the source comes
+    without an instruction.
     """
     rows = torch.where(chances[:, None] < 2 * DROPOUT, nothing, rows)
     kept = (chances < DROPOUT) | (chances >= 3 * DROPOUT)

@@ -25,7 +25,7 @@ def put_examples() -> None:
         for picture in sorted(PICTURES.glob("*.png")):
             if not (folder / picture.name).exists():
                 folder.mkdir(parents=True, exist_ok=True)
-                # Two servers may start at once, and nobody may see half a picture.
+                # Two servers may start at once, and neither may see half a picture.
                 part = folder / f".{picture.name}.{os.getpid()}"
                 shutil.copyfile(picture, part)
                 part.replace(folder / picture.name)

@@ -61,7 +61,7 @@ class IP2PGuidance(io.ComfyNode):
             category="InstructPix2Pix",
             description=(
                 "When and where each of the two scales acts, and how hard it may push. "
-                "As it stands it changes nothing."
+                "Its defaults change nothing."
             ),
             inputs=[
                 *schedule_inputs("text", "instruction"),
@@ -114,8 +114,8 @@ class IP2PGuidance(io.ComfyNode):
                     max=10.0,
                     step=0.01,
                     tooltip=(
-                        "Factor of text_cfg where the region is black. 1 / text_cfg is no guidance "
-                        "there; at 0 the model edits as it likes."
+                        "Factor of text_cfg where the region is black. 1 / text_cfg means no "
+                        "guidance there; at 0 the model edits as it likes."
                     ),
                 ),
                 io.Float.Input(
@@ -132,9 +132,9 @@ class IP2PGuidance(io.ComfyNode):
                     default="off",
                     optional=True,
                     tooltip=(
-                        "Which predictions serve several steps. fast: that of the picture-less "
-                        "branch, a quarter fewer evaluations; the picture of a seed changes a "
-                        "little. custom: as the two numbers below say."
+                        "Which predictions are used for several steps. fast: that of the branch "
+                        "without the picture, for a quarter fewer evaluations; the picture of a "
+                        "seed changes a little. custom: set by the two numbers below."
                     ),
                 ),
                 io.Int.Input(
@@ -143,7 +143,7 @@ class IP2PGuidance(io.ComfyNode):
                     min=1,
                     max=50,
                     optional=True,
-                    tooltip="Read by custom: for how many steps the picture's difference serves.",
+                    tooltip="For custom: over how many steps the picture's difference is used.",
                 ),
                 io.Int.Input(
                     "text_every",
@@ -152,7 +152,7 @@ class IP2PGuidance(io.ComfyNode):
                     max=10,
                     optional=True,
                     tooltip=(
-                        "Read by custom: for how many steps the instruction's difference serves. "
+                        "For custom: over how many steps the instruction's difference is used. "
                         "Above 1 it costs quality, unless text_cfg is 4 at most."
                     ),
                 ),

@@ -30,10 +30,7 @@ class IP2PMergeCheckpoint(io.ComfyNode):
                 ),
                 io.Model.Input(
                     "base",
-                    tooltip=(
-                        "The model that custom was trained from: for one of Stable Diffusion 1.5, "
-                        "Stable Diffusion 1.5 itself."
-                    ),
+                    tooltip="The model that custom was trained from: Stable Diffusion 1.5, mostly.",
                 ),
                 io.Float.Input(
                     "multiplier",

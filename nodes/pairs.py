@@ -76,8 +76,8 @@ class IP2PMakePairs(io.ComfyNode):
                         (
                             "swap_from",
                             0.1,
-                            "Each pair shares self-attention for another part of the steps; this "
-                            "is the least. Higher keeps more of the first picture.",
+                            "Each pair shares self-attention during another part of the steps. "
+                            "This is the smallest. Higher keeps more of the first picture.",
                         ),
                         ("swap_to", 0.9, "The largest part of the steps. 1 shares all but one."),
                     )
@@ -93,7 +93,11 @@ class IP2PMakePairs(io.ComfyNode):
                         tooltip=tooltip,
                     )
                     for name, default, tooltip in (
-                        ("cfg_from", 7.5, "Each pair has another guidance scale; the lowest."),
+                        (
+                            "cfg_from",
+                            7.5,
+                            "Each pair has a guidance scale of its own. This is the lowest.",
+                        ),
                         (
                             "cfg_to",
                             15.0,
@@ -115,8 +119,8 @@ class IP2PMakePairs(io.ComfyNode):
                     optional=True,
                     tooltip=(
                         "The text part of the CLIP of clip_vision, which scores the captions: "
-                        "clip_l.safetensors with CLIPLoader for ViT-L. SDXL's own clip needs none "
-                        "beside the vision part of CLIP-G."
+                        "clip_l.safetensors with CLIPLoader for ViT-L. Not needed with SDXL and "
+                        "the vision part of CLIP-G."
                     ),
                 ),
                 io.Combo.Input(

@@ -49,7 +49,7 @@ class IP2PEncodeSource(io.ComfyNode):
             inputs=[
                 io.Image.Input(
                     "image",
-                    tooltip="The picture to edit, or a batch of them. Alpha is kept aside.",
+                    tooltip="The picture to edit, or a batch of them. Transparency is kept aside.",
                 ),
                 io.Vae.Input("vae", tooltip="The VAE of the InstructPix2Pix checkpoint."),
                 setting_input("fit"),

@@ -61,9 +61,9 @@ class IP2PPreset(io.ComfyNode):
                     "subject",
                     default="",
                     tooltip=(
-                        "Whom or what to change: her, him, the man on the left; for hair color "
-                        "whose: her, the man's. Empty suits most pictures. Presets of the whole "
-                        "picture do not read it."
+                        "Whom or what to change: her, him, the man on the left; for hair color, "
+                        "whose hair: her, the man's. Empty suits most pictures. Presets of the "
+                        "whole picture do not read it."
                     ),
                 ),
                 # Not the ids of the outputs, which the oldest supported ComfyUI does not allow.

@@ -57,8 +57,8 @@ class IP2PEditMask(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     tooltip=(
-                        "The most noise under which the model is asked: 1 is all noise. Lower is "
-                        "sharper for changes of color, higher sees new shapes."
+                        "The highest noise level at which the model is asked: 1 is pure noise. "
+                        "Lower is sharper for changes of color, higher also sees new shapes."
                     ),
                 ),
                 io.Int.Input(
@@ -67,7 +67,7 @@ class IP2PEditMask(io.ComfyNode):
                     min=1,
                     max=64,
                     tooltip=(
-                        "How many noises to take the mean of, at noise_level and below. "
+                        "How many random noises to average, at noise_level and below. "
                         "Each costs less than one sampling step."
                     ),
                 ),
@@ -114,7 +114,10 @@ class IP2PEditMask(io.ComfyNode):
                 io.Image.Output(
                     "heatmap",
                     display_name="heatmap",
-                    tooltip="How much each place answers, over the picture: blue little, red much.",
+                    tooltip=(
+                        "How much the instruction changes each place, drawn over the picture: blue "
+                        "little, red much."
+                    ),
                 ),
             ],
         )

@@ -42,8 +42,9 @@ class IP2PSaveCheckpoint(io.ComfyNode):
                     options=list(DTYPES),
                     default="fp16",
                     tooltip=(
-                        "How the numbers are stored. fp16: half the size, right for use. bf16: as "
-                        "small, coarser, for numbers too large for fp16. fp32: for training on."
+                        "How the numbers are stored. fp16: half the size, right for use. bf16: the "
+                        "same size, less exact, for numbers that are too large for fp16. fp32: to "
+                        "train the model further."
                     ),
                 ),
             ],

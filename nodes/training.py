@@ -74,7 +74,7 @@ class IP2PLoadPairs(io.ComfyNode):
                     default=0,
                     min=0,
                     max=1_000_000,
-                    tooltip="Read so many pairs at most; 0 reads all.",
+                    tooltip="The most pairs to read; 0 reads all.",
                 ),
             ],
             outputs=[
@@ -119,8 +119,9 @@ class IP2PTrain(io.ComfyNode):
             display_name="Train (InstructPix2Pix)",
             category="InstructPix2Pix",
             description=(
-                "Teaches a model your own edits from pairs of pictures. For LoRA-sized runs: "
-                "the queue waits for it. For long ones use the command ip2p train."
+                "Teaches a model your own edits from pairs of pictures. The queue waits until "
+                "it is done, so use it for runs as short as a LoRA's; for long ones use the "
+                "command ip2p train."
             ),
             inputs=[
                 io.Model.Input("model", tooltip="Where to start: an InstructPix2Pix model."),
@@ -198,14 +199,16 @@ class IP2PTrain(io.ComfyNode):
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=False,
-                    tooltip="Of all that is drawn. The same seed trains the same model.",
+                    tooltip=(
+                        "The random numbers of the training. The same seed trains the same model."
+                    ),
                 ),
                 io.String.Input(
                     "run",
                     default="my edit",
                     tooltip=(
-                        "Name of the run's folder in output/training. Stopped, the same prompt "
-                        "goes on where it was."
+                        "Name of the run's folder in output/training. After a stop, the same "
+                        "prompt goes on where the run was."
                     ),
                 ),
                 io.Float.Input(
@@ -216,8 +219,9 @@ class IP2PTrain(io.ComfyNode):
                     step=0.05,
                     optional=True,
                     tooltip=(
-                        "Share of samples taught by the model as it was, on other instructions, "
-                        "so that it does not forget. 0 for a model that does not edit yet."
+                        "Share of samples with other instructions, on which the model learns to "
+                        "answer as before, so that it does not forget. 0 for a model that does not "
+                        "edit yet."
                     ),
                 ),
                 io.Float.Input(

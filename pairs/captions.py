@@ -229,14 +229,14 @@ class Writer:
             raise Busy(f"no answer within {self.endpoint.patience:g} seconds") from None
         except aiohttp.InvalidURL:
             raise ModelError(
-                f"{self.endpoint.url} is no address; give http://host:port/v1"
+                f"{self.endpoint.url} is not an address; give http://host:port/v1"
             ) from None
         except aiohttp.ClientError as error:
             raise Busy(f"{type(error).__name__}: {error}") from None
         try:
             return str(json.loads(raw)["choices"][0]["message"]["content"])
         except (ValueError, KeyError, IndexError, TypeError):
-            raise Unreadable("the server's answer is no chat completion") from None
+            raise Unreadable("the server's answer is not a chat completion") from None
 
     def _check(self, answer: aiohttp.ClientResponse, raw: bytes) -> None:
         """Say what an answer's status means."""

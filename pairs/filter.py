@@ -38,7 +38,7 @@ class Thresholds:
         """The first score that is too low, or "" for a pair that is kept."""
         for name in (field.name for field in fields(self)):
             least, value = getattr(self, name), getattr(scores, name)
-            # Not a number is no reason to keep a pair.
+            # Not a number: there is no reason to keep the pair.
             if least is not None and value is not None and not value >= least:
                 return name
         return ""

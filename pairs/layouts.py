@@ -63,13 +63,13 @@ def read_pairs(
     columns = columns or {}
     if unknown := [role for role in columns if role not in COLUMNS]:
         raise PairsError(
-            f"column {unknown[0]!r} is no part of a pair: name one of {', '.join(COLUMNS)}."
+            f"column {unknown[0]!r} is not part of a pair: name one of {', '.join(COLUMNS)}."
         )
     if not place.exists():
         raise PairsError(f"{place}: there is no such file or folder.")
     pairs = list(_detected(place, columns, below))
     if not pairs:
-        raise PairsError(f"{place}: there is not one pair in it.")
+        raise PairsError(f"{place}: it holds no pairs.")
     return pairs
 
 

@@ -16,7 +16,7 @@ from .filter import Filtered, NothingKept, Scores, Thresholds, described, filter
 from .prompt_to_prompt import Draw, check_pair_model, check_sampler, draw_pairs
 from .scores import embed_captions, own_scoring_clip, score_pairs
 
-MOST_PAIRS = 4  # of one batch: more are no faster, and the first would come later
+MOST_PAIRS = 4  # of one batch: more are not faster, and the first would come later
 
 # (the pairs in progress, the step, their x0 estimates [2 n, C, h, w])
 OnStep = Callable[[Sequence[Draw], int, Tensor], None]

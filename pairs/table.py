@@ -231,7 +231,7 @@ def read_table(path: Path) -> Table:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise PairsError(f"{path} cannot be read as a table ({error}).") from error
     except ValueError as error:  # pyarrow's own errors are such
-        raise PairsError(f"{path} is no {path.suffix[1:]} file ({error}).") from error
+        raise PairsError(f"{path} is not a {path.suffix[1:]} file ({error}).") from error
 
 
 def import_pyarrow(path: Path) -> Any:

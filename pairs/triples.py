@@ -67,7 +67,7 @@ def read_captions(path: Path) -> list[str]:
         if caption:
             captions.setdefault(caption)
     if not captions:
-        raise TriplesError(f"{path}: there is not one caption in it")
+        raise TriplesError(f"{path}: it holds no captions")
     return list(captions)
 
 

@@ -1,4 +1,4 @@
-"""Is what arrives a picture, or a mask for it?"""
+"""Checks that an input is a picture, or a mask for it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def check_picture(image: Tensor) -> None:
 
 
 def checked_mask(mask: Tensor, batch: int) -> Tensor:
-    """The mask as [1 or batch, H, W] with values 0..1; ValueError where it is none."""
+    """The mask as [1 or batch, H, W] with values 0..1; ValueError for anything else."""
     if mask.ndim == 2:  # Core's own nodes accept and sometimes give a mask without batch.
         mask = mask[None]
     if mask.ndim != 3 or mask.numel() == 0:

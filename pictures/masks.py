@@ -18,8 +18,8 @@ def feather_inward(mask: Tensor, feather: int) -> Tensor:
     """Let a mask [B, H, W] rise from its edge to its full value within `feather` pixels inside it.
 
     Nothing grows outward: what was 0 stays 0. The distance is Euclidean, to the nearest pixel that
-    is 0; the border of the picture is no edge. Where the mask is narrower than twice the feather,
-    it does not reach its full value.
+    is 0; the border of the picture is not an edge. Where the mask is narrower than twice the
+    feather, it does not reach its full value.
     """
     if feather == 0:
         return mask
@@ -76,7 +76,7 @@ def drawn_to_edges(
 
     picture  colors [B, 3, H, W], values 0..1
     radius   pixels around each over which the map is taken for a linear function of the colors
-    eps      variance of color below which an edge is no edge
+    eps      variance of color below which an edge does not count
 
     He, Sun, Tang, "Guided Image Filtering", 2013, section 3.4 (color guide).
     """

@@ -21,7 +21,7 @@ from .guidance import Branches, Scale
 
 @dataclass(frozen=True)
 class Reuse:
-    """For how many steps a difference serves; 1 makes it anew at each step.
+    """For how many steps a difference is used; 1 computes it at each step.
 
     image_every  e1 - e0, 1 to 50; None goes by the number of steps
     text_every   e2 - e1, 1 to 10

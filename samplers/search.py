@@ -115,7 +115,7 @@ def belief(errors: Tensor, keep: float) -> Tensor:
 
 
 def follows_and_keeps(errors: Tensor) -> tuple[Tensor, Tensor]:
-    """By how much instruction and picture each explain the results of `errors`, [n] each."""
+    """How much the instruction and the picture each explain the results of `errors`, [n] each."""
     instruction, image, uncond = errors.mean(0)
     return image - instruction, uncond - image
 

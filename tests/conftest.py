@@ -39,7 +39,7 @@ args.cpu = not torch.cuda.is_available()
 # Started in the background, a shell has pytest and all its children ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Examples are the same in every run, and a busy machine is no failure.
+# Examples are the same in every run, and a busy machine is not a failure.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("repeatable")
 

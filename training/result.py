@@ -27,7 +27,7 @@ def as_model(weights: Weights, model: ModelPatcher, resolution: int) -> ModelPat
     signs = unet_signs({name: tuple(tensor.shape) for name, tensor in unet.items()})
     family = family_of(signs) if signs else None
     if family is None:
-        raise RunError("model: no InstructPix2Pix family has a UNet of this base's make.")
+        raise RunError("model: this base's UNet is that of no InstructPix2Pix family.")
     parts = Parts(family, unet=unet, vae={}, text=(), resolution=resolution)
     return build_model(parts, "the trained model")
 

@@ -28,7 +28,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
         path.parent.mkdir(parents=True, exist_ok=True)
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         safetensors.torch.save_file(plain, part, metadata)
-        part.chmod(0o644)  # safetensors lets nobody else read it
+        part.chmod(0o644)  # safetensors makes it readable by its owner alone
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(part, path)
@@ -60,7 +60,7 @@ def load_state(folder: Path) -> tuple[int, dict[str, Tensor]] | None:
             return int((file.metadata() or {})["step"]), tensors
     except (OSError, safetensors.SafetensorError, KeyError, ValueError) as error:
         raise RunError(
-            f"{newest} is no state of a run ({error}). Delete it to go on from the one before."
+            f"{newest} is not a state of a run ({error}). Delete it to go on from the one before."
         ) from error
 
 

@@ -29,7 +29,10 @@ def app(
     if auth is not None and (":" not in auth or auth.startswith(":")):
         raise InputError("--auth: expected the form user:password")
     if auth is None and listen not in ("127.0.0.1", "::1", "localhost"):
-        typer.echo("anybody who reaches it can edit; give --auth user:password", err=True)
+        typer.echo(
+            "everyone who can reach this page can edit; --auth user:password asks for a password",
+            err=True,
+        )
     from ..batch import Endpoint
     from .routes import App
     from .serving import serve

@@ -33,7 +33,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Guard:
     """The middleware before every route.
 
-    auth      "user:password" that the browser must give; None for nobody
+    auth      "user:password" that the browser must give; None for no password
     sessions  by the cookie; the page itself begins one
     """
 

@@ -42,7 +42,7 @@ async def models_of(server: Server) -> tuple[str, dict[str, Model]]:
 
 
 def described(name: str, folders: list[str]) -> Model | None:
-    """What is known of a checkpoint; None if it edits nothing."""
+    """What is known of a checkpoint; None if it cannot edit."""
     if name == BUILT_IN:
         return Model("", **BUILT_IN_SCALES)
     if name == TEXT_TO_IMAGE:

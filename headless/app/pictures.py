@@ -21,7 +21,7 @@ MAX_PIXELS = 120_000_000  # more would take gigabytes to read
 
 
 def checked_picture(data: bytes, role: Role, name: str, folder: Path) -> Picture:
-    """An uploaded file as `read_picture` takes it. Raises Refused for what is no picture."""
+    """An uploaded file as `read_picture` takes it. Raises Refused for what is not a picture."""
     try:
         with opened(data, name) as picture:
             width, height = picture.size

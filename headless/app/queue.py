@@ -1,4 +1,4 @@
-"""Who is next: a turn for each person, whoever has queued how much."""
+"""The order of the jobs: sessions take turns, however much one of them has queued."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ STILL_HERE = 15.0  # seconds after which a silent connection is told that it liv
 class App:
     """The page on one or several ComfyUIs.
 
-    auth  "user:password" that the browser must give; None for nobody
+    auth  "user:password" that the browser must give; None for no password
     """
 
     def __init__(self, endpoints: list[Endpoint], auth: str | None = None) -> None:
@@ -103,7 +103,7 @@ class App:
             session.close()
 
     async def _sweep(self) -> None:
-        """End the sessions that nobody looks at any more."""
+        """End the sessions that have been idle for too long."""
         while True:
             await asyncio.sleep(60)
             for key, session in list(self.sessions.items()):
@@ -178,7 +178,7 @@ class App:
             session.seen = time.monotonic()
 
     def kept(self, request: web.Request, key: Any) -> Kept:
-        """A picture of this person; 404 for anybody else's."""
+        """A picture of this session; 404 for that of another."""
         kept: Kept | None = request["session"].pictures.get(str(key))
         if kept is None or not kept.path.is_file():
             raise web.HTTPNotFound
@@ -319,7 +319,7 @@ class App:
         job = next((job for job in session.jobs if job.result == kept.id), None)
         client = next((e.client for e in self.endpoints if job and e.url == job.server), None)
         if client is None:
-            raise Refused("", "this picture is no result; only results open in the editor")
+            raise Refused("", "this picture is not a result; only results open in the editor")
         file = await client.server.upload(kept.path.read_bytes(), f"{kept.id}.png", UPLOADS)
         name = urllib.parse.quote(f"{file.subfolder}/{file.filename}")
         return web.json_response({"url": f"{client.server.url}?ip2p={name}"})

@@ -1,7 +1,7 @@
-"""Folders for the pictures of sessions, which go with them even where the page is killed.
+"""Folders for the pictures of sessions. They are removed even where the page was killed.
 
 A page locks each of its folders. The system takes the lock away when the process ends, however it
-ends, so the next page knows which folders nobody uses.
+ends, so the next page knows which folders are no longer in use.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Scratch:
 
 
 def lock(folder: Path) -> int | None:
-    """A descriptor that holds the lock of a folder; None where that cannot be had.
+    """A descriptor that holds the lock of a folder; None where another process has it.
 
-    On Windows there is none: folders cannot be locked there.
+    None on Windows, where folders cannot be locked.
     """
     if sys.platform == "win32":
         return None

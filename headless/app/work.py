@@ -8,9 +8,10 @@ from typing import Any
 
 from ...edits.prompt import SCALES, node
 from ...edits.settings import SETTINGS
-from ..client import Client, Listener
+from ..client import Client
 from ..errors import ServerMisbehaved
 from ..formats import prompt_in
+from ..jobs import Listener
 from ..names import default_name
 from ..workflow import edit_of, patched
 from .session import Job, Session
@@ -81,4 +82,4 @@ def settings_in(data: bytes) -> dict[str, Any]:
                 found["instruction"] = str(described["inputs"]["instruction"])
         return found
     except (AttributeError, KeyError, TypeError, ValueError):
-        return {}  # a file of somebody else's may hold anything
+        return {}  # an uploaded file may hold anything

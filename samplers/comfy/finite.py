@@ -83,7 +83,7 @@ def explain(
         )
     if found.latent:
         return (
-            f"model: {what} The latent was no number before the model saw it, so the sampling "
+            f"model: {what} The latent was not a number before the model saw it, so the sampling "
             "ran away: lower text_cfg and image_cfg, or try another sampler and scheduler."
         )
     dtype = model.manual_cast_dtype or model.get_dtype()

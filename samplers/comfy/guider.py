@@ -137,7 +137,7 @@ class DualGuider(comfy.samplers.CFGGuider):
     ) -> Branches:
         """As `predict_branches`, with what an earlier step predicted where `reuse` says so."""
         reusing = self.run.start_reusing(self.image_cfg, self.conds)
-        # Whoever reads plain CFG's pair must get it exact.
+        # A hook or sampler that reads plain CFG's pair must get it exact.
         if reusing is None or model_options.get("disable_cfg1_optimization", False):
             return self.predict_branches(x, sigma, needed, model_options)
         level = float(sigma.flatten()[0])
@@ -219,7 +219,7 @@ def check_model(model: Any) -> None:
 
 
 def check_source(source: dict[str, Any]) -> Tensor:
-    """The source latent [B, 4, h, w]; ValueError where it cannot be one of a picture."""
+    """The source latent [B, 4, h, w]; ValueError where it cannot be an encoded picture."""
     picture = source["samples"]
     if picture.is_nested or picture.ndim != 4 or picture.shape[1] != 4:
         shape = "a nested latent" if picture.is_nested else tuple(picture.shape)

@@ -65,7 +65,7 @@ def probe(
     maps: list[Tensor] = []
 
     def watched(options: dict[str, Any]) -> dict[str, Any]:
-        for name, number in BLOCKS:  # in the options of this run, which nobody else reads
+        for name, number in BLOCKS:  # in the options of this run alone
             options = set_model_options_patch_replace(options, watch, "attn2", name, number)
         return options
 

@@ -43,7 +43,7 @@ class Cell(NamedTuple):
 class Edit:
     """The part of an edit that all its cells share: the inputs of IP2PKSampler without `Cell`'s.
 
-    Raises ValueError for a source that is no encoded picture.
+    Raises ValueError for a source that is not an encoded picture.
     """
 
     model: Any

@@ -19,7 +19,7 @@ FLAGS = (
 # Its nodes are known, and the workflow that it begins with is open: it would close one before it.
 READY = """() => window.app?.graph && Object.keys(LiteGraph.registered_node_types).length > 50
     && app.graph.nodes.length > 0 && app.extensionManager?.workflow?.activeWorkflow"""
-# A slow machine is no failure.
+# A slow machine is not a failure.
 PATIENCE = 120_000
 
 

@@ -111,7 +111,7 @@ def test_a_bare_unet_file_is_read(tmp_path, naming):
         (json.dumps({"resolution": "512"}), "resolution is given as '512'"),
         (json.dumps({"resolution": 100}), "multiple of 8"),
         (json.dumps({"resolution": 1 << 40}), "multiple of 8"),
-        (json.dumps({"clip_config": 3}), "clip_config that is no object"),
+        (json.dumps({"clip_config": 3}), "clip_config that is not an object"),
     ],
 )
 def test_nonsense_in_the_metadata_is_refused(tmp_path, architecture, sentence):

@@ -159,5 +159,5 @@ def test_a_text_encoder_with_a_part_missing_is_refused(missing):
 def test_nonsense_for_preview_colors_is_refused(colors):
     weights = ldm_state_dict(tiny_pipeline())
     unet = {k.removeprefix(UNET): v for k, v in weights.items() if k.startswith(UNET)}
-    with pytest.raises(CheckpointError, match="^odd: its metadata has a latent_rgb that is no 5 x"):
+    with pytest.raises(CheckpointError, match="^odd: its metadata has a latent_rgb that is not 5"):
         build_model(parts(unet=unet, architecture={"latent_rgb": colors}), "odd")

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from instruct_pix2pix.headless import client
+from instruct_pix2pix.headless import jobs
 from PIL import Image
 
 from .command import started
@@ -32,7 +32,7 @@ def picture(tmp_path):
 @pytest.fixture
 def hostile(monkeypatch):
     """call(use, **options): run `use(client)` against a stand-in whose answers are at `.state`."""
-    monkeypatch.setattr(client, "POLL", 0.01)
+    monkeypatch.setattr(jobs, "POLL", 0.01)
     call, end = serve(StandIn())
     yield call
     end()

@@ -27,7 +27,7 @@ def environment(tmp_path):
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "instruct_pix2pix").symlink_to(ROOT)
     ray = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64, "RAY_USAGE_STATS_ENABLED": "0"}
-    ray["RAY_worker_niceness"] = "0"  # a busy machine is no failure
+    ray["RAY_worker_niceness"] = "0"  # a busy machine is not a failure
     return {**os.environ, **ray, "PYTHONPATH": str(tmp_path / "site")}
 
 

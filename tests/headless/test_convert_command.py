@@ -93,7 +93,7 @@ def test_what_cannot_be_converted_is_said(tmp_path, program):
         ((source, source, "--force"), "is there already"),
         ((source, other), "is there already; --force"),
         ((source, tmp_path / "new.ckpt"), "ends in .safetensors"),
-        ((source, tmp_path / "no" / "new.safetensors"), "this folder is not there"),
+        ((source, tmp_path / "no" / "new.safetensors"), "there is no such folder"),
         ((source, new, "--precision", "fp8"), "--precision: got 'fp8'"),
     ):
         code, said = refused("convert", *arguments)

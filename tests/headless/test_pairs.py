@@ -92,7 +92,7 @@ def test_each_mistake_has_its_sentence_and_its_code(captions, tmp_path) -> None:
     code, told = run(tmp_path / "none.txt", "--llm", "http://127.0.0.1:9/v1")
     assert code == 3 and "none.txt cannot be read (No such file or directory)" in told
     code, told = run(captions, "--llm", "nowhere")
-    assert code == 4 and "is no address; give http://host:port/v1" in told
+    assert code == 4 and "is not an address; give http://host:port/v1" in told
     with served(LanguageServer(key="right")) as url:
         code, told = run(captions, "--llm", url)
     assert code == 4 and "the key is missing or wrong" in told

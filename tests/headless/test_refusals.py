@@ -58,7 +58,7 @@ def refused(comfyui, prompt):
         ),
         (
             changed("2", "image", ["1", 0, 0]),
-            "ImageScale.image: got ['1', 0, 0], which is no link; "
+            "ImageScale.image: got ['1', 0, 0], which is not a link; "
             'a link is written ["node id", output number]',
         ),
         (

@@ -112,7 +112,7 @@ class Copying(nn.Module):
         return SimpleNamespace(sample=(x[:, :4] - clean) / (1 - alpha).sqrt())
 
 
-def test_who_is_asked_nothing_meets_edits_only_where_noise_does_not_hide_them() -> None:
+def test_without_an_instruction_edits_are_kept_only_where_noise_does_not_hide_them() -> None:
     """To copy the source is right where noise is loud, and for half the pairs where it is not."""
     count = 4000
     source, target = torch.zeros(count, 4, 2, 2), torch.ones(count, 4, 2, 2)

@@ -86,7 +86,7 @@ MALFORMED = {
     "cut jsonl": ("jsonl", replace("", "}\n", "\n"), "line 1: not valid JSON"),
     "a list in jsonl": ("jsonl", lambda p: p.write_text("[1]\n"), "expected an object"),
     "empty table": ("jsonl", lambda p: p.write_text(""), "no column"),
-    "no parquet": ("written", lambda p: p.write_bytes(b"PAR1"), "is no parquet file"),
+    "no parquet": ("written", lambda p: p.write_bytes(b"PAR1"), "is not a parquet file"),
     "another encoding": ("jsonl", lambda p: p.write_bytes(b"\xff\xfe"), "cannot be read as a"),
     "lonely picture": ("two folders", lambda p: (p / "after/1.jpg").unlink(), "no picture of the"),
     "no instruction": ("two folders", lambda p: (p / "after/1.txt").unlink(), "has no instruction"),

@@ -200,7 +200,7 @@ def test_a_run_does_not_go_on_as_another(changes, message, tmp_path, checkpoint)
 def test_a_broken_state_is_named(tmp_path, checkpoint):
     (tmp_path / "run" / "state").mkdir(parents=True)
     (tmp_path / "run" / "state" / "step-00000002.safetensors").write_bytes(b"cut")
-    with pytest.raises(RunError, match="step-00000002.safetensors is no state of a run"):
+    with pytest.raises(RunError, match="step-00000002.safetensors is not a state of a run"):
         run(tmp_path / "run", checkpoint)
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from instruct_pix2pix.tests.headless.command import ip2p, started
 from PIL import Image
 
-PATIENCE = 300.0  # seconds; a slow machine is no failure
+PATIENCE = 300.0  # seconds; a slow machine is not a failure
 
 
 def free_port():

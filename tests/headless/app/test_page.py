@@ -143,7 +143,7 @@ def test_the_region_is_found_and_made_larger(visit):
     page.fill("#threshold", "0.15")
     page.dispatch_event("#threshold", "change")
     wait_for_mask(page, f"> {found}")
-    assert page.locator("#history img").count() == 0  # it is no edit
+    assert page.locator("#history img").count() == 0  # it is not an edit
 
 
 def test_several_random_ones_pick_one_go_on_and_back_to_any_turn(page):

@@ -1,4 +1,4 @@
-"""Whoever has queued how much: a turn for each person."""
+"""Sessions take turns, however much one of them has queued."""
 
 import asyncio
 

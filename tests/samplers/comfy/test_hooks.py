@@ -94,7 +94,7 @@ def test_else_they_act_on_the_difference_of_the_pair(model, graph, name):
 def test_cfg_pp_samplers_act_as_in_a_plain_ksampler(model, graph, sampler_name):
     """They step along the second of plain CFG's pair, which has the picture.
 
-    Core's DualCFGGuider hands them the branch without picture, so it is no oracle here.
+    Core's DualCFGGuider hands them the branch without picture, so it is not an oracle here.
     """
     source = graph.source()
     plain = graph.plain(model, source, sampler_name=sampler_name)
@@ -171,7 +171,7 @@ def test_all_hooks_get_one_and_the_same_pair(model, graph, image_cfg, branches):
 
 
 def test_hooks_read_the_scale_of_the_step(model, graph):
-    """A schedule changes text_cfg; over a region it is no number, and they read the node's."""
+    """A schedule changes text_cfg; over a region it is not a number, and they read the node's."""
     scales = []
 
     def hook(args):
