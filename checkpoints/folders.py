@@ -16,7 +16,7 @@ import comfy.sd1_clip
 import comfy.utils
 
 from .core_class import core_class
-from .families import SDXL, TextEncoder
+from .families import TextEncoder
 from .files import StateDict
 from .layouts import NETWORK, Parts
 from .models import detect, text_configs, unscaled, vae_params
@@ -217,18 +217,10 @@ def _index(parts: Parts) -> dict[str, Any]:
     for encoder in parts.family.text:
         index[encoder.folder] = ["transformers", _text_class(encoder)]
         index[encoder.tokenizer] = ["transformers", "CLIPTokenizer"]
-    if parts.family is SDXL:
-        return index | {
-            "force_zeros_for_empty_prompt": True,
-            "is_cosxl_edit": "edm_vpred.sigma_max" in parts.sampling,
-        }
-    nothing = [None, None]
-    return index | {
-        "feature_extractor": nothing,
-        "image_encoder": nothing,
-        "safety_checker": nothing,
-        "requires_safety_checker": False,
-    }
+    index |= parts.family.index
+    if "edm_vpred.sigma_max" in parts.sampling:
+        index["is_cosxl_edit"] = True
+    return index
 
 
 def _projects(encoder: TextEncoder) -> bool:

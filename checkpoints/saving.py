@@ -15,7 +15,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 
 from .core_class import family_of_model
-from .families import SDXL, Family
+from .families import Family
 from .files import CheckpointError, StateDict
 from .layouts import ARCHITECTURE, ARCHITECTURE_TENSOR, VAE, Parts
 from .merging import weight_of
@@ -82,7 +82,7 @@ def metadata_of(
         "format": "pt",
         "modelspec.sai_model_spec": "1.0.0",
         "modelspec.architecture": family.spec,
-        "modelspec.implementation": "sgm" if family is SDXL else "ldm",
+        "modelspec.implementation": family.software,
         "modelspec.title": title,
         "modelspec.prediction_type": "v" if sampling else "epsilon",
     }

@@ -124,18 +124,8 @@ class Client(Jobs):
                 **parameters,
             )
             try:
-                result = await self.run(
-                    prompt,
-                    listener=listener,
-                    prompt_id=prompt_id,
-                    resume=resume,
-                )
-                if not result.outputs:
-                    raise ServerMisbehaved("the edit ended without a picture")
-                await self.save(result.outputs[0].file, output)
-                if self.scratch:
-                    with contextlib.suppress(ServerUnavailable):  # the result is safe already
-                        await self.server.forget(result.prompt_id)
+                how = {"listener": listener, "prompt_id": prompt_id, "resume": resume}
+                result = await self._make(prompt, output, **how)
                 return replace(result, notes=notes)
             except (JobLost, WorkflowRefused) as error:
                 # A server that came back with empty folders no longer has the uploads or the
@@ -147,6 +137,17 @@ class Client(Jobs):
                 self._uploads.clear()
                 prompt_id = None
         raise AssertionError("unreachable")
+
+    async def _make(self, prompt: Prompt, output: Path, **how: Any) -> Result:
+        """Run the prompt of an edit, `how` as `run` takes it, and save its picture."""
+        result = await self.run(prompt, **how)
+        if not result.outputs:
+            raise ServerMisbehaved("the edit ended without a picture")
+        await self.save(result.outputs[0].file, output)
+        if self.scratch:
+            with contextlib.suppress(ServerUnavailable):  # the result is safe already
+                await self.server.forget(result.prompt_id)
+        return result
 
     async def check(self, settings: Mapping[str, Any], **parameters: Any) -> None:
         """Raise InputError where this server lacks something that such an edit needs."""

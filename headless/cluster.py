@@ -191,9 +191,8 @@ def ray_places(
     try:
         import ray
     except ImportError:
-        raise InputError(
-            "a Ray cluster needs Ray: pip install 'instruct-pix2pix[cluster]'"
-        ) from None
+        told = "a Ray cluster needs Ray: pip install 'instruct-pix2pix[cluster]'"
+        raise InputError(told) from None
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address == "local":
         # Workers are actors that take no CPU, so that no other process need be held ready.

@@ -7,7 +7,7 @@ a laptop. Adding one is a file in this folder and a line in `FAMILIES`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -68,6 +68,8 @@ class Family:
     heads        of each attention of the UNet; 0 for one for each 64 of the width
     velocity     a tensor of the UNet, and the standard deviation above which the model predicts
                  velocity where no file tells
+    software     `modelspec.implementation` of its files
+    index        what `model_index.json` of its diffusers folders holds beside the parts
     """
 
     title: str
@@ -81,3 +83,12 @@ class Family:
     image_cfg: float
     heads: int = 0
     velocity: tuple[str, float] | None = None
+    software: str = "ldm"
+    index: Mapping[str, Any] = field(
+        default_factory=lambda: {
+            "feature_extractor": [None, None],
+            "image_encoder": [None, None],
+            "safety_checker": [None, None],
+            "requires_safety_checker": False,
+        }
+    )

@@ -46,4 +46,6 @@ SDXL = Family(
     resolution=1024,
     text_cfg=5.0,
     image_cfg=1.5,
+    software="sgm",
+    index={"force_zeros_for_empty_prompt": True, "is_cosxl_edit": False},
 )
