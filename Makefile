@@ -78,8 +78,12 @@ templates: setup ## write the prompts of the templates, and let the editor lay t
 	@$(RUN)/python -P -m instruct_pix2pix.tests.browser.templates
 	@$(RUN)/python -P -m instruct_pix2pix.tests.browser.blueprint
 
-thumbnails: setup ## run every template in the editor and keep its picture
+thumbnails: setup runs/style.safetensors ## run every template in the editor and keep its picture
 	@$(RUN)/python -P -m instruct_pix2pix.tests.browser.thumbnails
+
+# What a model of a style of its own learned, for the picture of a template.
+runs/style.safetensors: tests/browser/style.py
+	@PYTHONPATH=$(COMFYUI) $(RUN)/python -P -m instruct_pix2pix.tests.browser.style $@
 
 pictures: setup ## make the pictures of README and help pages anew
 	@$(RUN)/python -P docs/pictures.py

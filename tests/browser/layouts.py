@@ -285,6 +285,24 @@ LAYOUTS = {
         "*give him a beard*, *turn it into a watercolor painting*." + SCALES,
         WHOLE,
     ),
+    "Your style as an editor (InstructPix2Pix)": Layout(
+        "your-style-as-an-editor",
+        "Any Stable Diffusion 1.5 model becomes an editor: *Merge* adds what *Your style* has "
+        "learned beyond *SD 1.5* to *Model*. The result edits by instruction and draws like your "
+        "model.\n\nInto `models/checkpoints` go, and the editor offers the downloads:\n\n"
+        "- *Model*: `instruct-pix2pix-00-22000.safetensors`, 7.7 GB, from "
+        "`timbrooks/instruct-pix2pix`\n"
+        "- *Your style*: `DreamShaper_8_pruned.safetensors`, 2.1 GB, from `Lykon/DreamShaper`, or "
+        "a model of your own\n"
+        "- *SD 1.5*: `v1-5-pruned-emaonly-fp16.safetensors`, 2.1 GB, from "
+        "`Comfy-Org/stable-diffusion-v1-5-archive`\n\nToo much of the look? Lower `multiplier`. To "
+        "keep the new editor, connect *Save Checkpoint (InstructPix2Pix)* to *Merge*." + SCALES,
+        (
+            ("Picture and models", [["Source", "Model"], ["Your style", "SD 1.5", NOTE]]),
+            ("Editor", [["Merge", "Instruction"]]),
+            *WHOLE[2:],
+        ),
+    ),
     "App - hair stylist": Layout(
         "app-hair-stylist",
         "A form in newer editors: photo, `hair color` or `hairstyle`, and what to change to."

@@ -1,7 +1,8 @@
 """The files of other people that templates name, and small ones of the same kinds in their place.
 
-A LoRA and a ControlNet that fit ip2p-mini, with random numbers from a fixed seed: nobody trained
-them, so they show that a graph runs through them and not what a good one does.
+The LoRA and the ControlNet fit ip2p-mini and hold random numbers from a fixed seed. They show that
+a graph runs through them, and not what trained ones do. The ordinary models are ip2p-mini without
+the source. ComfyUI lists them, but its loader knows no models as narrow as these.
 """
 
 from __future__ import annotations
@@ -35,6 +36,17 @@ MODELS = [
         "control_v11p_sd15_canny_fp16.safetensors",
         "directory": "controlnet",
     },
+    {
+        "name": "DreamShaper_8_pruned.safetensors",
+        "url": f"{HUB}/Lykon/DreamShaper/resolve/main/DreamShaper_8_pruned.safetensors",
+        "directory": "checkpoints",
+    },
+    {
+        "name": "v1-5-pruned-emaonly-fp16.safetensors",
+        "url": f"{HUB}/Comfy-Org/stable-diffusion-v1-5-archive/resolve/main/"
+        "v1-5-pruned-emaonly-fp16.safetensors",
+        "directory": "checkpoints",
+    },
 ]
 # Channels between the convolutions that bring a ControlNet's hint to latent size, but the last.
 HINT = (3, 16, 16, 32, 32, 96, 96, 256)
@@ -43,9 +55,10 @@ HINT = (3, 16, 16, 32, 32, 96, 96, 256)
 def write_stand_ins(folder: Path) -> list[str]:
     """Write one for each of MODELS below `folder`; what to start ComfyUI with to have them.
 
-    The checkpoint is ip2p-mini itself.
+    The editor is ip2p-mini itself.
     """
     prefix = "model.diffusion_model."
+    first = f"{prefix}input_blocks.0.0.weight"
     weights = safetensors.torch.load_file(MINI)
     unet = {key.removeprefix(prefix): weights[key] for key in weights if key.startswith(prefix)}
     files = [folder / file["directory"] / file["name"] for file in MODELS]
@@ -54,6 +67,9 @@ def write_stand_ins(folder: Path) -> list[str]:
     shutil.copyfile(MINI, files[0])
     safetensors.torch.save_file(lora(unet), files[1])
     safetensors.torch.save_file(controlnet(unet), files[2])
+    ordinary = weights | {first: weights[first][:, :4].contiguous()}
+    for file in files[3:]:
+        safetensors.torch.save_file(ordinary, file)
     paths = folder / "paths.json"
     folders = {file["directory"]: str(folder / file["directory"]) for file in MODELS}
     paths.write_text(json.dumps({"stand-ins": folders}))

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import io
+import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-from instruct_pix2pix.edits.prompt import node
+from instruct_pix2pix.edits.prompt import Prompt, node
 from instruct_pix2pix.edits.settings import BUILT_IN, TEXT_TO_IMAGE
 from instruct_pix2pix.headless.client import Client
 from instruct_pix2pix.headless.server import PrivateServer
@@ -23,12 +24,36 @@ from .layouts import LAYOUTS
 from .stand_ins import write_stand_ins
 from .templates import WORKFLOWS, api_file
 
+STYLE = WORKFLOWS.parent / "runs" / "style.safetensors"  # which style.py writes
+
+
+def with_own_style(prompt: Prompt) -> None:
+    """Let the built-in model that draws be SD 1.5, and what it learned of comics be the style."""
+    roles = {
+        made["_meta"]["title"]: key
+        for key, made in prompt.items()
+        if made["class_type"] == "CheckpointLoaderSimple"
+    }
+    if not roles:
+        return
+    for title, key in roles.items():
+        choice = {"checkpoint": TEXT_TO_IMAGE, "weights": "auto"}
+        prompt[key] = node(title, "IP2PLoadCheckpoint", **choice)
+    model, clip = ([roles["Your style"], slot] for slot in (0, 1))
+    strengths = {"strength_model": 1.0, "strength_clip": 1.0}
+    prompt["look"] = node(
+        "Look", "IP2PLoadLora", model=model, clip=clip, lora_name=STYLE.name, **strengths
+    )
+    (merge,) = (made for made in prompt.values() if made["class_type"] == "IP2PMergeCheckpoint")
+    merge["inputs"] |= {"custom": ["look", 0], "custom_clip": ["look", 1]}
+
 
 async def pictures(server: PrivateServer, title: str) -> tuple[bytes, list[bytes]]:
     """The source and the results of running a template's prompt with the built-in model."""
     prompt = load_prompt(api_file(title))
     if TEXT_TO_IMAGE not in str(prompt):
         prompt = patched(prompt, {"Model.checkpoint": BUILT_IN})
+    with_own_style(prompt)
     async with Client(server.url) as client:
         await client.ready()
         for key in [key for key, made in prompt.items() if made["_meta"]["title"] == "Source"]:
@@ -86,7 +111,9 @@ def main() -> None:
     titles = sys.argv[1:] or list(LAYOUTS)
     draw_examples()
     with tempfile.TemporaryDirectory() as models:
-        server = PrivateServer(arguments=write_stand_ins(Path(models)))
+        arguments = write_stand_ins(Path(models))
+        shutil.copyfile(STYLE, Path(models, "loras", STYLE.name))
+        server = PrivateServer(arguments=arguments)
         try:
             asyncio.run(server.start())
             for title in titles:

@@ -19,6 +19,8 @@ API = Path(__file__).resolve().parents[2] / "workflows" / "api"
 TEXT_CFG, IMAGE_CFG = BUILT_IN_SCALES["text_cfg"], BUILT_IN_SCALES["image_cfg"]
 CHECKPOINT = "instruct-pix2pix-00-22000.safetensors"
 EXAMPLE = "example (built-in)"  # as IP2PLoadPairs calls the bundled pairs
+# An ordinary model with a look of its own, and the model that it was trained from.
+STYLE, BASE = "DreamShaper_8_pruned.safetensors", "v1-5-pruned-emaonly-fp16.safetensors"
 NEUTRAL = {
     f"{scale}_{name}": value
     for scale in ("text", "image")
@@ -284,6 +286,20 @@ def lora_and_controlnet() -> Prompt:
     return prompt
 
 
+def your_style() -> Prompt:
+    """An editor that draws like an ordinary model: editor + style - base, words included."""
+    prompt = real("your-style-as-an-editor", "house", "make it look like autumn")
+    for key, title, name in (("style", "Your style", STYLE), ("base", "SD 1.5", BASE)):
+        prompt[key] = node(title, "CheckpointLoaderSimple", ckpt_name=name)
+    roles = {"editor": "model", "custom": "style", "base": "base"}
+    models = {role: [key, 0] for role, key in roles.items()}
+    clips = {f"{role}_clip": [key, 1] for role, key in roles.items()}
+    prompt["merge"] = node("Merge", "IP2PMergeCheckpoint", **models, multiplier=1.0, **clips)
+    prompt["instruction"]["inputs"]["clip"] = ["merge", 1]
+    prompt["sampler"]["inputs"]["model"] = ["merge", 0]
+    return prompt
+
+
 def app(
     slug: str, picture: str, preset: str, value: str, grow: int, threshold: float = 0.5
 ) -> Prompt:
@@ -337,6 +353,7 @@ TWINS: dict[str, Callable[[], Prompt]] = {
     "your-photo-your-checkpoint": lambda: real(
         "your-photo-your-checkpoint", "woman", "give her sunglasses"
     ),
+    "your-style-as-an-editor": your_style,
     "app-hair-stylist": lambda: app("app-hair-stylist", "woman", "hair color", "red", 4),
     "app-virtual-try-on": lambda: app(
         "app-virtual-try-on", "sweater", "clothes", "a red dress", 8, threshold=0.4

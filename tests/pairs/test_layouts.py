@@ -114,7 +114,7 @@ def test_what_is_malformed_gets_one_sentence(case, tmp_path):
 
 @pytest.mark.parametrize(
     ("columns", "message"),
-    [({"before": "x"}, "is no part of a pair"), ({"source": "x"}, "there is no column 'x'")],
+    [({"before": "x"}, "is not part of a pair"), ({"source": "x"}, "there is no column 'x'")],
 )
 def test_columns_that_are_not_there(columns, message, tmp_path):
     with pytest.raises(PairsError, match=message):
