@@ -89,6 +89,7 @@ pictures: setup ## make the pictures of README and help pages anew
 	@$(RUN)/python -P docs/pictures.py
 	@$(RUN)/python -P docs/help_pictures.py
 	@$(RUN)/python -P docs/editing_pictures.py
+	@$(RUN)/python -P docs/editor_picture.py
 
 lock: $(CURDIR)/.venv/bin/uv .comfyui/main.py ## pin the newest versions anew
 	@$(LOCK) --universal --python-version 3.11 requirements/uv.in -o requirements/uv.txt

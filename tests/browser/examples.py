@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from instruct_pix2pix.mini.scenes import sample_image
+from instruct_pix2pix.mini.landscapes import Landscape
+from instruct_pix2pix.mini.scenes import render, sample_image
 from PIL import Image, ImageDraw
 
 PICTURES = Path(__file__).resolve().parents[2] / "workflows" / "pictures"
@@ -21,20 +22,24 @@ EXAMPLES = {
     "ip2p-vase.png": "object - vase",
     "ip2p-wall.png": "portrait - short blonde hair",
 }
+# No sample: mountains and a road, whose shapes stay in winter.
+ROAD = "ip2p-road.png"
 # The sample's mask (hair) is in the alpha channel, where the editor's mask editor saves it.
 MASKED = {"ip2p-woman-masked.png"}
 WALL = "ip2p-wall.png"  # a room with a small portrait in a frame, masked
 
 
 def draw_examples() -> None:
-    """Write all of EXAMPLES."""
+    """Write all of them."""
     PICTURES.mkdir(exist_ok=True)
-    for name in EXAMPLES:
+    for name in (*EXAMPLES, ROAD):
         draw_example(name).save(PICTURES / name, optimize=True)
 
 
 def draw_example(name: str) -> Image.Image:
-    """The picture of one of EXAMPLES."""
+    """The picture of one of EXAMPLES, or ROAD."""
+    if name == ROAD:
+        return Image.fromarray(render(Landscape(12, landmark="road"), SIDE))
     pixels, mask = sample_image(EXAMPLES[name], 0, SIDE)
     picture = Image.fromarray(pixels)
     if name == WALL:

@@ -157,7 +157,7 @@ def test_the_template_browser_finds_ours_by_the_words_that_people_type(page):
         card.wait_for(state="hidden")
         search.fill(words)
         card.wait_for()
-    page.keyboard.press("Escape")
+    card.click()
     dialog.wait_for(state="hidden")
 
 

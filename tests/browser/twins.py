@@ -246,7 +246,7 @@ def real(slug: str, picture: str, instruction: str, **settings: Any) -> Prompt:
 
 
 def lora_and_controlnet() -> Prompt:
-    prompt = real("with-lora-and-controlnet", "house", "turn it into an oil painting")
+    prompt = real("with-lora-and-controlnet", "house", "add a rainbow to the sky")
     prompt["lora"] = node(
         "LoRA",
         "LoraLoader",
@@ -326,7 +326,7 @@ TWINS: dict[str, Callable[[], Prompt]] = {
         "weather-sunny-to-cloudy", "house", "change the weather from sunny to cloudy"
     ),
     "season-summer-to-winter": lambda: plain(
-        "season-summer-to-winter", "lake", "turn summer into winter", seed=3
+        "season-summer-to-winter", "road", "turn summer into winter"
     ),
     "change-the-background": lambda: plain(
         "change-the-background", "woman", "change the background to a beach"
