@@ -10,7 +10,6 @@ from pathlib import Path
 from instruct_pix2pix.headless.server import PrivateServer
 from instruct_pix2pix.tests.browser.editor import (
     chromium,
-    fit_view,
     open_editor,
     open_workflow,
     run,
@@ -21,12 +20,14 @@ from PIL import Image
 DOCS = Path(__file__).resolve().parent
 TEMPLATE = DOCS.parent / "workflows" / "Edit hair color (InstructPix2Pix).json"
 WINDOW = {"width": 1440, "height": 900}
+# The window without the menus at its edges.
+CANVAS = {"x": 60, "y": 130, "width": 1380, "height": 650}
 SHOWN = """() => app.graph.nodes.filter((node) => /^(Source|Result)$/.test(node.title))
     .every((node) => node.imgs?.[0]?.naturalWidth > 0)"""
 
 
 def photographed(url: str) -> Image.Image:
-    """The window of the editor after the template ran, without the menus at its edges."""
+    """The editor's canvas after the template ran, seen as it opens."""
     set_setting(url, "Comfy.Minimap.Visible", "false")
     with chromium() as browser:
         page = browser.new_page(viewport=WINDOW)
@@ -34,8 +35,7 @@ def photographed(url: str) -> Image.Image:
         open_workflow(page, json.loads(TEMPLATE.read_text(encoding="utf-8")))
         run(page)
         page.wait_for_function(SHOWN)
-        fit_view(page)
-        return Image.open(io.BytesIO(page.screenshot()))
+        return Image.open(io.BytesIO(page.screenshot(clip=CANVAS)))
 
 
 def main() -> None:

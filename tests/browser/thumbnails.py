@@ -76,9 +76,9 @@ def thumbnail(before: bytes, results: list[bytes], side: int = 512) -> Image.Ima
     them, or the source and three. A result of another size than the source is a sheet, and shown as
     it is."""
     if not before:
-        # Pairs: the first of each half of the results, and the second.
+        # Pairs, the pictures before and then those after: the first pair and the third.
         half = len(results) // 2
-        before, *results = (results[n] for n in (0, half, 1, half + 1))
+        before, *results = (results[n] for n in (0, half, 2, half + 2))
         return four([Image.open(io.BytesIO(picture)) for picture in (before, *results)], side)
     opened = [Image.open(io.BytesIO(picture)).convert("RGB") for picture in (before, *results)]
     if opened[1].size != opened[0].size:
