@@ -189,7 +189,9 @@ def row(name: str) -> str:
 
 def main(ways: Annotated[list[str] | None, typer.Argument()] = None) -> None:
     heading = (
-        f"{named(BUILT_IN)}, fine-tuned on {PAIRS} pairs of an edit that it does not know: "
+        "# Fine-tuning the built-in model: what it learns and what it forgets\n\n"
+        f"`python benchmarks/finetune.py`: {named(BUILT_IN)}, "
+        f"fine-tuned on {PAIRS} pairs of an edit that it does not know: "
         f"{COMMON.steps} steps of {COMMON.batch_size} pairs at 256 pixels, {LESSONS} instructions "
         f"for the frozen model where it keeps, rank {COMMON.rank}. Held-out scenes, and old edits "
         f"in held-out words; text_cfg {SUITED[0]:g}, image_cfg {SUITED[1]:g}, {EULER_STEPS} Euler "
