@@ -1,6 +1,7 @@
 """The built-in model learns, from the bundled pairs, an edit that it does not know."""
 
 import numpy as np
+from instruct_pix2pix.edits.settings import BUILT_IN_SCALES
 from instruct_pix2pix.nodes.training import EXAMPLE_FOLDER
 from instruct_pix2pix.pairs.checks import split_pairs
 from instruct_pix2pix.pairs.layouts import read_pairs
@@ -22,9 +23,11 @@ def test_forty_steps_teach_a_line_round_the_picture(tmp_path):
     base = load_base("ip2p-mini")
     train, held_out = split_pairs(read_pairs(EXAMPLE_FOLDER), share=0)
     assert len(train) == 17 and len(held_out) == 3
+    text_cfg, image_cfg = BUILT_IN_SCALES["text_cfg"], BUILT_IN_SCALES["image_cfg"]
     settings = Settings(
-        steps=40, batch_size=4, learning_rate=3e-3, resolution=128, sample_every=0, save_every=0
-    )
+        steps=40, batch_size=4, learning_rate=3e-3, resolution=128, sample_every=0, save_every=0,
+        text_cfg=text_cfg, image_cfg=image_cfg,
+    )  # fmt: skip
     run = Run(tmp_path, settings, base.model, base.clip, base.vae, train, held_out)
     before = run.shown.loss()
     run.train()
