@@ -18,7 +18,7 @@ from instruct_pix2pix.tests.browser.editor import (
 from PIL import Image
 
 DOCS = Path(__file__).resolve().parent
-TEMPLATE = DOCS.parent / "workflows" / "Edit hair color (InstructPix2Pix).json"
+TEMPLATE = DOCS.parent / "workflows" / "Edit hair color - InstructPix2Pix.json"
 WINDOW = {"width": 1440, "height": 900}
 # The window without the menus at its edges.
 CANVAS = {"x": 60, "y": 130, "width": 1380, "height": 650}

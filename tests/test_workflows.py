@@ -93,7 +93,7 @@ def test_comfy_cli_would_find_a_fault(comfy, object_info, tmp_path):
     [
         ("api/edit-only-a-region.json", "edit-only-a-region"),
         ("api/advanced-any-sampler-and-sigmas.json", "advanced-any-sampler-and-sigmas"),
-        ("Edit weather - sunny to cloudy (InstructPix2Pix).json", "weather-sunny-to-cloudy"),
+        ("Edit weather - sunny to cloudy - InstructPix2Pix.json", "weather-sunny-to-cloudy"),
     ],
 )
 def test_comfy_cli_runs_a_workflow(comfy, server, file, name, tmp_path):

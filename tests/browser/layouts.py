@@ -63,7 +63,7 @@ DOWNLOAD = (
 )
 
 LAYOUTS = {
-    "Edit only what was asked (InstructPix2Pix)": Layout(
+    "Edit only what was asked - InstructPix2Pix": Layout(
         "edit-only-what-was-asked",
         "Press **Run**. Nobody paints a mask: *Find the region* asks the model where the "
         "instruction acts. Only there is the picture edited; all else stays, to the bit.\n\nToo "
@@ -77,25 +77,25 @@ LAYOUTS = {
             RESULT,
         ),
     ),
-    "Edit hair color (InstructPix2Pix)": Layout(
+    "Edit hair color - InstructPix2Pix": Layout(
         "hair-color",
         "Press **Run**. Then write another color into *Instruction*: black, blonde, purple, "
         "green." + SCALES + REGION + OWN,
         LOCAL,
     ),
-    "Edit clothes - virtual try-on (InstructPix2Pix)": Layout(
+    "Edit clothes - virtual try-on - InstructPix2Pix": Layout(
         "virtual-try-on",
         "Press **Run**. Then describe other clothes in *Instruction*: *put on a blue suit*, *wear "
         "a yellow t-shirt*." + SCALES + REGION + OWN,
         LOCAL,
     ),
-    "Edit make-up (InstructPix2Pix)": Layout(
+    "Edit make-up - InstructPix2Pix": Layout(
         "virtual-makeup",
         "Press **Run**. Then try other make-up in *Instruction*: *give her purple lips*, *put on "
         "green eye shadow*." + SCALES + REGION + OWN,
         LOCAL,
     ),
-    "Edit hairstyle, glasses and hats (InstructPix2Pix)": Layout(
+    "Edit hairstyle, glasses and hats - InstructPix2Pix": Layout(
         "hairstyle-glasses-and-hats",
         "Press **Run**. *Preset* writes the sentence: choose `glasses`, `hat`, `hairstyle`, "
         "`make-up` or `clothes`, and say in `value` what to change to: *a beanie*, *a bun*, *a "
@@ -103,37 +103,37 @@ LAYOUTS = {
         "one." + REGION + OWN,
         (PICTURE, BY_PRESET, FOUND, RESULT),
     ),
-    "Edit material - wood, marble, bronze (InstructPix2Pix)": Layout(
+    "Edit material - wood, marble, bronze - InstructPix2Pix": Layout(
         "material-wood-marble-bronze",
         "Press **Run**. Then name another material in *Instruction*: *turn it into marble*, *make "
         "it bronze*, glass, gold." + SCALES + REGION + OWN,
         LOCAL,
     ),
-    "Edit weather - sunny to cloudy (InstructPix2Pix)": Layout(
+    "Edit weather - sunny to cloudy - InstructPix2Pix": Layout(
         "weather-sunny-to-cloudy",
         "Press **Run**. Then ask for other weather in *Instruction*: *make it rain*, *make it "
         "snow*, *make it foggy*." + SCALES + OWN,
         WHOLE,
     ),
-    "Edit season - summer to winter (InstructPix2Pix)": Layout(
+    "Edit season - summer to winter - InstructPix2Pix": Layout(
         "season-summer-to-winter",
         "Press **Run**. Then ask for another season in *Instruction*: *what if it were spring?*, "
         "*turn summer into autumn*. The time of day works too: *make it night*." + SCALES + OWN,
         WHOLE,
     ),
-    "Edit the background (InstructPix2Pix)": Layout(
+    "Edit the background - InstructPix2Pix": Layout(
         "change-the-background",
         "Press **Run**. Then name another place in *Instruction*: *put her in front of a forest*, "
         "*change the background to a library*, *mountains*, *a city at night*." + SCALES + OWN,
         WHOLE,
     ),
-    "Edit art medium (InstructPix2Pix)": Layout(
+    "Edit art medium - InstructPix2Pix": Layout(
         "art-medium",
         "Press **Run**. Then name another medium in *Instruction*: *turn it into a pencil sketch*, "
         "*a comic*, *an oil painting*, *a mosaic*, *black and white*." + SCALES + OWN,
         WHOLE,
     ),
-    "Edit a region that you paint (InstructPix2Pix)": Layout(
+    "Edit a region that you paint - InstructPix2Pix": Layout(
         "edit-only-a-region",
         "Paint the region: right-click *Source*, *Open in Mask Editor*. The example has a mask of "
         "the hair.\n\nThe painted region may change; all else stays, to the bit. The mask goes to "
@@ -141,7 +141,7 @@ LAYOUTS = {
         + OWN,
         WHOLE,
     ),
-    "Edit a small face (InstructPix2Pix)": Layout(
+    "Edit a small face - InstructPix2Pix": Layout(
         "small-face-big-edit",
         "A small face has few pixels, and the model sees fewer still. With `fit` *around mask*, "
         "*Encode source* shows the model the surroundings of the mask only, large; *Restore* puts "
@@ -149,7 +149,7 @@ LAYOUTS = {
         + OWN,
         WHOLE,
     ),
-    "Edit with several seeds (InstructPix2Pix)": Layout(
+    "Edit with several seeds - InstructPix2Pix": Layout(
         "several-seeds-at-once",
         "One run, four attempts: *How many* repeats the source, and each copy gets noise of its "
         "own. Keep the best; another `seed` gives four others." + OWN,
@@ -161,7 +161,7 @@ LAYOUTS = {
         ),
         compared=True,
     ),
-    "Edit in turns (InstructPix2Pix)": Layout(
+    "Edit in turns - InstructPix2Pix": Layout(
         "edit-in-turns",
         "One instruction a line in *Turns*, each made on the result of the last one. The picture "
         "stays a latent in between, so that it is not worn out. All turns come out: going back is "
@@ -172,7 +172,7 @@ LAYOUTS = {
             RESULT,
         ),
     ),
-    "Guidance - compare plain and held back (InstructPix2Pix)": Layout(
+    "Guidance - compare plain and held back - InstructPix2Pix": Layout(
         "compare-guidance",
         "The same edit twice at a high `text_cfg`, which burns colors and contrast. *Guidance* "
         "ends the push at half of the steps (`text_end`) and takes contrast back (`rescale`): the "
@@ -186,7 +186,7 @@ LAYOUTS = {
         ),
         compared=True,
     ),
-    "Guidance - grid of both scales (InstructPix2Pix)": Layout(
+    "Guidance - grid of both scales - InstructPix2Pix": Layout(
         "guidance-grid",
         "The same edit with every pair of two lists of scales. Read off the pair that suits the "
         "picture, then use it in *Sampler* of another template: `text_cfg` follows the "
@@ -194,7 +194,7 @@ LAYOUTS = {
         (PICTURE, CHANGE, ("Edit", [["Encode source", "Grid"]]), ("Sheet", [["Result"]])),
         compared=True,
     ),
-    "Guidance - find both scales (InstructPix2Pix)": Layout(
+    "Guidance - find both scales - InstructPix2Pix": Layout(
         "auto-tune-the-two-scales",
         "*Auto guidance* tries pairs of scales in few steps, asks the model which result it "
         "believes most, and makes that edit. *Report* says what was tried. More `keep` holds on "
@@ -207,7 +207,7 @@ LAYOUTS = {
         ),
         compared=True,
     ),
-    "Make before and after pairs (InstructPix2Pix)": Layout(
+    "Make before and after pairs - InstructPix2Pix": Layout(
         "make-pairs",
         "Press **Run**. *Make pairs* draws a picture from each of the two captions, four times, "
         "by Prompt-to-Prompt: training pairs for an editor of your own. Write other captions of "
@@ -222,7 +222,7 @@ LAYOUTS = {
             ("Result", [["Result, before", "Result, after"], ["Report"]]),
         ),
     ),
-    "Teach your own edit - pairs folder (InstructPix2Pix)": Layout(
+    "Teach your own edit - pairs folder - InstructPix2Pix": Layout(
         "teach-your-own-edit",
         "Press **Run**: from seventeen pairs of pictures, before and after, ip2p-mini learns an "
         "edit that it does not know: a line round the picture. That takes minutes on a CPU, and "
@@ -244,7 +244,7 @@ LAYOUTS = {
         ),
         compared=True,
     ),
-    "Advanced - any sampler and sigmas (InstructPix2Pix)": Layout(
+    "Advanced - any sampler and sigmas - InstructPix2Pix": Layout(
         "advanced-any-sampler-and-sigmas",
         "*Guider* brings the two scales to the custom sampling of ComfyUI. Any sampler, any noise "
         "levels and any noise can be connected to *Sample*.\n\n`latent_image` is the encoded "
@@ -259,7 +259,7 @@ LAYOUTS = {
             RESULT,
         ),
     ),
-    "Advanced - LoRA and ControlNet (InstructPix2Pix)": Layout(
+    "Advanced - LoRA and ControlNet - InstructPix2Pix": Layout(
         "with-lora-and-controlnet",
         "LoRAs and ControlNets of Stable Diffusion 1.5 work as in any graph. Into `models` go, and "
         "the editor offers the downloads:\n\n- `checkpoints`: "
@@ -278,14 +278,14 @@ LAYOUTS = {
             RESULT,
         ),
     ),
-    "Edit your photo with your checkpoint (InstructPix2Pix)": Layout(
+    "Edit your photo with your pix2pix checkpoint - InstructPix2Pix": Layout(
         "your-photo-your-checkpoint",
         f"1. {DOWNLOAD}\n2. Choose or drop your photo in *Source*, of any size: the result has the "
         "same size and framing.\n3. Write an order into *Instruction*: *make it look like autumn*, "
         "*give him a beard*, *turn it into a watercolor painting*." + SCALES,
         WHOLE,
     ),
-    "Your style as an editor (InstructPix2Pix)": Layout(
+    "Your style as an editor - InstructPix2Pix": Layout(
         "your-style-as-an-editor",
         "Any Stable Diffusion 1.5 model becomes an editor: *Merge* adds what *Your style* has "
         "learned beyond *SD 1.5* to *Model*. The result edits by instruction and draws like your "

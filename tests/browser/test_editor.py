@@ -33,8 +33,8 @@ ROOT = Path(__file__).resolve().parents[2]
 HELP = ROOT / "nodes" / "web" / "docs"
 WORKFLOWS = ROOT / "workflows"
 SCREENSHOTS = ROOT / "demo" / "screenshots"
-WEATHER = "Edit weather - sunny to cloudy (InstructPix2Pix)"
-HAIR = "Edit hair color (InstructPix2Pix)"
+WEATHER = "Edit weather - sunny to cloudy - InstructPix2Pix"
+HAIR = "Edit hair color - InstructPix2Pix"
 BOX = "InstructPix2Pix - edit by instruction"
 WINDOW = {"width": 1440, "height": 720}
 # What a user sees of a workflow and would miss, but no sizes: nodes grow with what they show.

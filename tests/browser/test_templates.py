@@ -20,7 +20,8 @@ SCREENSHOTS = ROOT / "demo" / "screenshots"
 NEWEST = ROOT / ".cache" / "editor" / "comfyui_frontend_package" / "static"
 EDITORS = {"pinned": [], "newest": ["--front-end-root", str(NEWEST)]}
 WINDOW = {"width": 1440, "height": 900}
-HAIR = "Edit hair color (InstructPix2Pix)"
+HAIR = "Edit hair color - InstructPix2Pix"
+PHOTO = "Edit your photo with your pix2pix checkpoint - InstructPix2Pix"
 # Letters of 14 pixels are drawn down to 8: below a scale of 0.57 there are none.
 READABLE = 0.65
 FIRST = ("Source", "Model", "Note")
@@ -150,9 +151,9 @@ def test_the_first_nodes_are_seen_in_every_window(page, window):
 def test_the_template_browser_finds_ours_by_the_words_that_people_type(page):
     page.locator(".templates-tab-button").click()
     dialog = page.get_by_role("dialog")
-    card = dialog.get_by_test_id(f"template-workflow-{HAIR}")
-    for words in ("pix2pix", "InstructPix2Pix", "instruct", "hair color"):
-        search = dialog.get_by_placeholder("Search").first
+    search = dialog.get_by_placeholder("Search").first
+    for words, title in (("pix2pix", PHOTO), ("InstructPix2Pix", HAIR), ("instruct", HAIR)):
+        card = dialog.get_by_test_id(f"template-workflow-{title}")
         search.fill("no template is called so")
         card.wait_for(state="hidden")
         search.fill(words)
