@@ -47,7 +47,7 @@ serve: $(SERVER) ## open ComfyUI with this pack
 test: setup lint ## set up, lint and run every test
 	@$(RUN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
-test-fast: setup lint ## the tests that start no server and train nothing
+test-fast: setup lint ## the tests that start no server and take seconds
 	@$(RUN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow"
 
 lint: $(VENV)/.packages ## ruff and mypy
@@ -82,7 +82,7 @@ thumbnails: setup runs/style.safetensors ## run every template in the editor and
 	@$(RUN)/python -P -m instruct_pix2pix.tests.browser.thumbnails
 
 # What a model of a style of its own learned, for the picture of a template.
-runs/style.safetensors: tests/browser/style.py
+runs/style.safetensors: tests/browser/style.py | setup
 	@PYTHONPATH=$(COMFYUI) $(RUN)/python -P -m instruct_pix2pix.tests.browser.style $@
 
 pictures: setup ## make the pictures of README and help pages anew

@@ -17,6 +17,7 @@ import torch
 import typer
 
 comfy.cli_args.args.cpu = not torch.cuda.is_available()
+comfy.cli_args.args.use_pytorch_cross_attention = True  # read when core is imported
 
 from comfy_extras.nodes_torch_compile import TorchCompileModel  # noqa: E402
 from instruct_pix2pix.samplers.control import Guidance  # noqa: E402

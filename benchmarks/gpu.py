@@ -23,6 +23,7 @@ import torch
 import typer
 
 comfy.cli_args.args.cpu = not torch.cuda.is_available()
+comfy.cli_args.args.use_pytorch_cross_attention = True  # read when core is imported
 
 import comfy.model_management  # noqa: E402
 from comfy_extras.nodes_torch_compile import TorchCompileModel  # noqa: E402

@@ -23,7 +23,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "nodes" / "web" / "docs" / "images"
 SIDE = 184
-WHOLE = 560
+WHOLE = 460
 
 HAIR, WEATHER, REGION = "hair-color", "weather", "edit-only-a-region"
 FOUND, DRESS, SAMPLED = (
@@ -269,7 +269,7 @@ async def make(names: list[str]) -> None:
                         known[key] = await run(client, cell, Path(folder))
                     files.append(known[key][cell.shows][cell.index])
                 made = sheet(SHEETS[name], files)
-                made.save(IMAGES / f"{name}.jpg", quality=85, optimize=True)
+                made.save(IMAGES / f"{name}.jpg", quality=80, optimize=True)
 
 
 if __name__ == "__main__":

@@ -151,9 +151,15 @@ class Run:
             text=True,
             env={**os.environ, "COMFYUI_PATH": str(tree), "COMFYUI_PYTHON": sys.executable},
         )
-        if done.returncode not in (0, SOME_FAILED):
+        if done.returncode not in (0, SOME_FAILED) or not done.stdout:
             raise SystemExit(f"ip2p {words[0]} ended with code {done.returncode}: {done.stdout}")
-        return dict(json.loads(done.stdout))
+        told = dict(json.loads(done.stdout))
+        if told.get("failed"):
+            raise SystemExit(
+                f"ip2p {words[0]} {words[1]}: {told['failed']} failed. The same command tries them "
+                "again."
+            )
+        return told
 
     @cached_property
     def understood(self) -> list[Understood]:

@@ -93,10 +93,9 @@ def markdown(points: list[Point], count: int, steps: int, weights: str) -> str:
             "# The trade-off between text_cfg and image_cfg, measured on ip2p-mini",
             "",
             f"`python -m instruct_pix2pix.mini.tradeoff --count {count}`, {weights}: {count} "
-            f"held-out edits of each family, {steps} Euler ancestral steps, numerics {NUMERICS}, "
-            f"against the source as the first stage "
-            "alone gives it back. At text_cfg 0 the instruction does not count: the source "
-            "should come back.",
+            f"held-out edit{'s' if count > 1 else ''} of each family, {steps} Euler ancestral "
+            f"steps, numerics {NUMERICS}, against the source as the first stage alone gives it "
+            "back. At text_cfg 0 the instruction does not count: the source should come back.",
             "",
             "| text_cfg | image_cfg | edit: cosine between the change and the one asked for "
             "| image: PSNR to the source, dB |",

@@ -194,10 +194,11 @@ def about_near_copies(pairs: Sequence[Pair], looked: Sequence[Looked]) -> Iterat
     groups = [pair.group for pair in pairs]
     if found := near_copies([one.thumbnail for one in looked], groups):
         first, second = (pairs[number].name for number in found[0])
+        copies = {frozenset((groups[number], groups[other])) for number, other in found}
         yield (
-            f"{len(found)} source pictures show what another one shows, in another size or format, "
-            f"such as {second!r} and {first!r}. They can come to be trained on and held out at "
-            "once; give such pairs one `origin` in a table, or keep one of them."
+            f"{len(copies)} source pictures show what another one shows, in another size or "
+            f"format, such as {second!r} and {first!r}. They can come to be trained on and held "
+            "out at once; give such pairs one `origin` in a table, or keep one of them."
         )
 
 

@@ -46,5 +46,7 @@ def near_copies(thumbnails: Sequence[bytes], groups: Sequence[str]) -> list[tupl
                 found.append((other, number))
                 break
         for bucket in buckets:
-            bucket.append(number)
+            # One place for each source picture, however many pairs it has.
+            if all(groups[other] != groups[number] for other in bucket):
+                bucket.append(number)
     return found

@@ -62,14 +62,18 @@ def inside(path: Path, folder: Path | None, asked: str) -> Path:
 
     asked  how errors call what named the path. Raises PairsError.
     """
-    if folder is not None:
-        written = Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))
-        if not written and not path.resolve().is_relative_to(folder.resolve()):
-            raise PairsError(
-                f"{asked} names {path}, which is not below {folder}. Put the picture there, and "
-                "give its path from there."
-            )
-    return path
+    if folder is None:
+        return path
+    written = Path(os.path.abspath(path))  # without "..", which would leave the folder of a link
+    if written.is_relative_to(os.path.abspath(folder)):
+        return written
+    real = path.resolve()
+    if not real.is_relative_to(folder.resolve()):
+        raise PairsError(
+            f"{asked} names {path}, which is not below {folder}. Put the picture there, and "
+            "give its path from there."
+        )
+    return real
 
 
 @dataclass(frozen=True)

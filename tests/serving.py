@@ -25,7 +25,7 @@ def serving(models: Path, *flags: str) -> Iterator[PrivateServer]:
     server = PrivateServer(
         arguments=[*config, *flags],
         log=models / "checkpoints" / "comfyui.log",
-        start_timeout=1800,  # a busy machine is no failure
+        start_timeout=1800,  # a busy machine is not a failure
     )
     try:
         asyncio.run(server.start())

@@ -31,8 +31,10 @@ def server(stand_ins):
     """A ComfyUI with a file of each name that templates name, and a photo."""
     colors = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
     photo = Image.fromarray(colors).resize((190, 128), Image.Resampling.BICUBIC)
-    photo.save(stand_ins.scratch / "input" / "example.png")
-    return stand_ins
+    example = stand_ins.scratch / "input" / "example.png"
+    photo.save(example)
+    yield stand_ins
+    example.unlink()
 
 
 def get(server, path):
@@ -98,9 +100,10 @@ def test_comfy_cli_would_find_a_fault(comfy, object_info, tmp_path):
 )
 def test_comfy_cli_runs_a_workflow(comfy, server, file, name, tmp_path):
     there = ("--host", "127.0.0.1", "--port", str(server.port))
+    before = set(server.output.rglob(f"{name}*.png"))  # of other tests on the same server
     done = comfy("run", "--workflow", quick(WORKFLOWS / file, tmp_path), "--wait", *there)
     assert done.returncode == 0, done.stdout
-    made = list(server.output.rglob(f"{name}*.png"))
+    made = list(set(server.output.rglob(f"{name}*.png")) - before)
     assert made, f"nothing came of it:\n{done.stdout}"
     assert all(Image.open(file).size == (512, 512) for file in made)
 

@@ -16,10 +16,10 @@ async def serve(page: App, listen: str, port: int) -> None:
 
     Raises OutputError where the port is taken, and IP2PError where no ComfyUI can be worked with.
     """
+    await asyncio.to_thread(remove_abandoned)
     runner = web.AppRunner(page.application(), access_log=None, shutdown_timeout=1)
     await runner.setup()
     tasks: list[asyncio.Task[None]] = []
-    await asyncio.to_thread(remove_abandoned)
     try:
         tasks = await page.start()
         try:

@@ -101,13 +101,15 @@ class DualGuider(comfy.samplers.CFGGuider):
     ) -> Tensor:
         """Sample with what the steps share made once, so that no step has to wait for it."""
         self.run = Run(self.guidance, sigmas.tolist(), noise.shape, device)
+        self.saved = ""
         try:
             samples = super().inner_sample(
                 noise, latent_image, device, sampler, sigmas, *args, **kwargs
             )
             self.check_finite(wait=True)
-            if self.run.reusing is not None:
-                run, needed = self.run.reusing.run, self.run.reusing.needed
+            reusing = self.run.reusing
+            if reusing is not None and reusing.needed:
+                run, needed = reusing.run, reusing.needed
                 self.saved = f"{run} of {needed} evaluations run, {needed - run} reused."
                 logger.info(self.saved)
             return samples

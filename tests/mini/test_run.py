@@ -79,7 +79,8 @@ def test_training_ends_with_a_sentence_where_no_process_draws_any_more(
         edits.bring()
     more = replace(RECIPE, vae_shards=2)
     pictures = train_vae.Pictures(tmp_path / "run", more, "cpu")
-    pictures.bringing.join()
+    pictures.bringing.join(timeout=60)
+    assert not pictures.bringing.is_alive()
     with pytest.raises(NotDrawn, match="000001"):
         pictures.check()
 

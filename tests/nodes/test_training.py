@@ -9,7 +9,7 @@ import torch
 from instruct_pix2pix.checkpoints.loading import load_checkpoint
 from instruct_pix2pix.nodes.training import EXAMPLE, IP2PLoadPairs, IP2PTrain
 from instruct_pix2pix.pairs.layouts import read_pairs
-from instruct_pix2pix.pairs.pair import PairsError
+from instruct_pix2pix.pairs.pair import PairsError, inside
 from instruct_pix2pix.training.base import BUILT_IN
 from instruct_pix2pix.training.cache import Texts
 from instruct_pix2pix.training.network import trainable
@@ -88,6 +88,10 @@ def test_a_set_that_names_pictures_elsewhere_does_not_lead_out_of_the_input_fold
         IP2PLoadPairs.execute("official", 0)
     (tmp_path / "input" / "linked").symlink_to(secret.parent)
     assert len(IP2PLoadPairs.execute("linked", 0).args[0]) == len(made())
+    # A table's ".." takes back a name, and does not leave the folder that a link leads to.
+    (folder / "away").symlink_to(secret.parent)
+    above = folder / "away" / ".." / "above.png"
+    assert inside(above, folder, "the table") == folder / "above.png"
 
 
 @pytest.mark.parametrize("kind", ["lora", "full"])

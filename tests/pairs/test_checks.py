@@ -83,6 +83,8 @@ def test_source_pictures_that_only_look_like_others_are_noted(size, quality):
     said = notes([*pairs, *copies])
     assert "4 source pictures show what another one shows" in said
     assert "'pair 0 again' and 'pair 0'" in said
+    twice = [replace(pair, name=f"{pair.name}, more") for pair in (*pairs, *copies)]
+    assert "4 source pictures show" in notes([*pairs, *copies, *twice]), "pictures, not pairs"
     one_origin = [replace(pair, origin="one") for pair in (pairs[0], copies[0])]
     assert "another one shows" not in notes([*one_origin, *pairs[1:]])
 

@@ -40,6 +40,8 @@ def test_the_node_shows_what_was_saved_where_asked(model, graph):
     shown = IP2PKSampler.execute(*inputs, guidance=FAST, steps=10).ui
     assert shown.as_dict()["text"] == ("25 of 30 evaluations run, 5 reused.",)
     assert IP2PKSampler.execute(*inputs, steps=1).ui is None
+    plain_cfg = {"sampler_name": "euler_cfg_pp", "steps": 2}  # which reuses nothing
+    assert IP2PKSampler.execute(*inputs, guidance=FAST, **plain_cfg).ui is None
 
 
 def test_what_reads_plain_cfgs_pair_gets_it_exact(model, graph):
