@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,11 @@ def edits_line(family: str, figures: dict[str, Any]) -> str:
     """count, then right, outside and inside of both editors."""
     both = [figures["editors"][name][family] for name in ("generated", "drawn")]
     cells = [f"{scores[1]:.0%}" for scores in both]
-    cells += [f"{scores[column]:.1f}" for column in (2, 3) for scores in both]
+    cells += [
+        "-" if isnan(scores[column]) else f"{scores[column]:.1f}"  # where all may change
+        for column in (2, 3)
+        for scores in both
+    ]
     return "| " + " | ".join([family, f"{both[0][0]:.0f}", *cells]) + " |"
 
 
