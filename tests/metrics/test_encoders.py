@@ -176,5 +176,5 @@ def test_what_is_no_clip_is_named(folder, tmp_path) -> None:
     with pytest.raises(ValueError, match="open_clip_config.json"):
         load_clip(broken, VOCABULARY)
     broken.with_name("open_clip_config.json").write_text('{"model_cfg": {}}')
-    with pytest.raises(ValueError, match="no open_clip ViT"):
+    with pytest.raises(ValueError, match="not an open_clip ViT"):
         load_clip(broken, VOCABULARY)
