@@ -23,9 +23,11 @@ import typer
 
 comfy.cli_args.args.cpu = not torch.cuda.is_available()
 
+from counting import Counted  # noqa: E402
 from instruct_pix2pix.checkpoints.loading import load_checkpoint  # noqa: E402
 from instruct_pix2pix.edits.settings import defaults_of  # noqa: E402
 from instruct_pix2pix.mini.drawing import stream  # noqa: E402
+from instruct_pix2pix.mini.editing import to_pixels  # noqa: E402
 from instruct_pix2pix.mini.evaluate import (  # noqa: E402
     BUILT_IN,
     NUMERICS,
@@ -69,24 +71,15 @@ class Bench:
     def __init__(self, checkpoint: Path, steps: int) -> None:
         self.loaded = load_checkpoint(checkpoint)
         self.side, self.steps = self.loaded.resolution, steps
-        self.evaluations = 0
-        self.model = self.loaded.model.clone()
-
-        # A plain function: ComfyUI copies patched models, and a method with all that it belongs to.
-        def count(apply_model: Any, args: dict[str, Any]) -> torch.Tensor:
-            """Counts the pictures that go through the network."""
-            self.evaluations += len(args["input"])
-            return apply_model(args["input"], args["timestep"], **args["c"])
-
-        self.model.set_model_unet_function_wrapper(count)
+        self.network = Counted(self.loaded.model)
+        self.model = self.network.model
 
     def encode(self, picture: np.ndarray) -> dict[str, Any]:
         tensor = torch.tensor(picture)[None].float() / 255
         return IP2PEncodeSource.execute(tensor, self.loaded.vae, "training size", self.side).args[0]
 
     def decode(self, latents: torch.Tensor) -> np.ndarray:
-        decoded = self.loaded.vae.decode(latents).clamp(0, 1)
-        return (255 * decoded).round().to(torch.uint8).cpu().numpy()
+        return to_pixels(self.loaded.vae.decode(latents))
 
     def asked(self, edit: Edit) -> tuple[Any, ...]:
         """model, instruction, negative, source"""
@@ -122,11 +115,11 @@ def search(bench: Bench, edits: list[Edit]) -> list[str]:
 
         def note(name: str, pictures: np.ndarray, edit: Edit = edit, truth: Any = truth) -> None:
             best = max(pictures, key=lambda picture: psnr(picture, truth))
-            row = psnr(best, truth), nearest(edit, best) == edit.target, bench.evaluations
+            row = psnr(best, truth), nearest(edit, best) == edit.target, bench.network.seen
             figures.setdefault(name, []).append(row)
-            bench.evaluations = 0
+            bench.network.seen = 0
 
-        bench.evaluations = 0
+        bench.network.seen = 0
         for pair in (USUAL, SUITED):
             name = "text_cfg {:g}, image_cfg {:g}".format(*pair)
             note(name, bench.sample(asked, [pair], seed, Guidance()))

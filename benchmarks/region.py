@@ -25,6 +25,7 @@ import typer
 comfy.cli_args.args.cpu = not torch.cuda.is_available()
 
 from instruct_pix2pix.checkpoints.loading import load_checkpoint  # noqa: E402
+from instruct_pix2pix.mini.editing import encoded, to_pixels  # noqa: E402
 from instruct_pix2pix.mini.evaluate import (  # noqa: E402
     BUILT_IN,
     NUMERICS,
@@ -40,7 +41,6 @@ from instruct_pix2pix.mini.scenes import render  # noqa: E402
 from instruct_pix2pix.nodes.pictures import IP2PEncodeSource, IP2PRestore  # noqa: E402
 from instruct_pix2pix.nodes.region import IP2PEditMask  # noqa: E402
 from instruct_pix2pix.nodes.sampling import IP2PKSampler  # noqa: E402
-from instruct_pix2pix.nodes.text import IP2PEncodeInstruction  # noqa: E402
 from instruct_pix2pix.pictures.masks import grown  # noqa: E402
 from instruct_pix2pix.samplers.comfy.region import METHODS  # noqa: E402
 from instruct_pix2pix.samplers.control import Guidance, Schedule  # noqa: E402
@@ -89,7 +89,7 @@ class Bench:
         )
         changed = (sources != targets).any(-1)
         pictures = torch.tensor(sources).float() / 255
-        conds = self.conditionings(edits)
+        conds = encoded(self.loaded.clip, [edit.instruction for edit in edits])
         latent, frame = self.encode(pictures)
         asked = (self.loaded.model, *conds, latent, seed)
         masks = {
@@ -129,14 +129,6 @@ class Bench:
             rows.append(row)
         return rows
 
-    def conditionings(self, edits: list[Edit]) -> tuple[list, list]:
-        encoded = [
-            IP2PEncodeInstruction.execute(self.loaded.clip, edit.instruction, "", "plain").args
-            for edit in edits
-        ]
-        asked, negative = ([[torch.cat([row[i][0][0] for row in encoded]), {}]] for i in range(2))
-        return asked, negative
-
     def encode(self, pictures: torch.Tensor, mask: torch.Tensor | None = None) -> tuple:
         vae, fit = self.loaded.vae, "training size"
         return IP2PEncodeSource.execute(pictures, vae, fit, self.side, mask).args
@@ -163,7 +155,7 @@ class Bench:
         ).args[0]
         decoded = self.loaded.vae.decode(edited["samples"]).clamp(0, 1)
         restored = IP2PRestore.execute(decoded, frame, 0, "off", restore).args[0]
-        return (restored * 255).round().to(torch.uint8).cpu().numpy()
+        return to_pixels(restored)
 
 
 def overlap(mask: np.ndarray, changed: np.ndarray) -> float:

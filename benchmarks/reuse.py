@@ -26,8 +26,10 @@ import typer
 
 comfy.cli_args.args.cpu = not torch.cuda.is_available()
 
+from counting import Counted  # noqa: E402
 from deep_features import DeepEdit, shallow_share  # noqa: E402
 from instruct_pix2pix.checkpoints.loading import load_checkpoint  # noqa: E402
+from instruct_pix2pix.mini.editing import encoded, to_pixels  # noqa: E402
 from instruct_pix2pix.mini.evaluate import (  # noqa: E402
     BUILT_IN,
     NUMERICS,
@@ -138,20 +140,12 @@ class Bench:
         self.loaded = load_checkpoint(checkpoint)
         self.folder = folder / hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:12]
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.side, self.seen = self.loaded.resolution, 0
+        self.side = self.loaded.resolution
         self.encoded: tuple[int, Any] = -1, None  # of the batch in work
-        self.model = self.loaded.model.clone()
+        self.network = Counted(self.loaded.model)
 
         words = encode_instruction(self.loaded.clip, "", "")[0][0][0]
         self.shallow = shallow_share(self.loaded.model, words, self.side // 8)
-
-        # A plain function: ComfyUI copies patched models, and a method with all that it belongs to.
-        def count(apply_model: Any, args: dict[str, Any]) -> torch.Tensor:
-            """Counts the pictures that go through the network."""
-            self.seen += len(args["input"])
-            return apply_model(args["input"], args["timestep"], **args["c"])
-
-        self.model.set_model_unet_function_wrapper(count)
 
     def outcome(self, setting: Setting, method: Method, first: int, edits: list[Edit]) -> Outcome:
         """Kept from an earlier start, or made now. `first` counts the edits before these."""
@@ -170,25 +164,23 @@ class Bench:
 
     def make(self, setting: Setting, method: Method, first: int, edits: list[Edit]) -> Outcome:
         text_cfg, image_cfg = setting.scales
-        encoded = [encode_instruction(self.loaded.clip, e.instruction, "") for e in edits]
-        asked, negative = ([[torch.cat([row[i][0][0] for row in encoded]), {}]] for i in range(2))
+        conds = encoded(self.loaded.clip, [edit.instruction for edit in edits])
         sources = torch.tensor(np.stack([render(e.source, self.side) for e in edits])) / 255
         if self.encoded[0] != first:
             self.encoded = first, self.loaded.vae.encode(sources)
         source = {"samples": self.encoded[1]}
-        inputs = self.model, asked, negative, source, method.steps or setting.steps
+        inputs = self.network.model, *conds, source, method.steps or setting.steps
         guidance = Guidance(reuse=method.reuse)
         kind = DeepEdit if method.deep else sampling.Edit
         edit = kind(*inputs, *setting.solver, guidance, numerics=NUMERICS)
-        self.seen, began = 0, time.process_time()
+        self.network.seen, began = 0, time.process_time()
         cell = sampling.Cell(text_cfg, method.image_cfg or image_cfg, SKIPPED + first)
         latents = edit.sample([cell], lambda *_: None)
         seconds = time.process_time() - began
-        evaluations = float(self.seen)
+        evaluations = float(self.network.seen)
         if method.deep:
             evaluations -= (1 - self.shallow) * edit.made.deep.shallow_pictures
-        decoded = 255 * self.loaded.vae.decode(latents).clamp(0, 1)
-        pictures = decoded.round().to(torch.uint8).cpu().numpy()
+        pictures = to_pixels(self.loaded.vae.decode(latents))
         pairs = list(zip(edits, pictures, strict=True))
         return Outcome(
             pictures,

@@ -13,6 +13,18 @@ from ..samplers.comfy.text import encode_instruction
 from .evaluate import NUMERICS, Editing
 
 
+def encoded(clip: Any, instructions: list[str]) -> tuple[list[Any], list[Any]]:
+    """The conditionings of a batch, instructions and empty negatives: a row each."""
+    rows = [encode_instruction(clip, words, "", "plain") for words in instructions]
+    asked, negative = ([[torch.cat([row[i][0][0] for row in rows]), {}]] for i in range(2))
+    return asked, negative
+
+
+def to_pixels(pictures: torch.Tensor) -> np.ndarray:
+    """uint8 of pictures whose values go from 0 to 1; what lies outside is clamped."""
+    return np.asarray((255 * pictures.clamp(0, 1)).round().to(torch.uint8).cpu())
+
+
 def load_editing(checkpoint: Path, steps: int, text_cfg: float, image_cfg: float) -> Editing:
     """What IP2PLoadCheckpoint, IP2PEncodeSource, IP2PEncodeInstruction, IP2PKSampler do in turn.
 
@@ -26,13 +38,11 @@ def load_editing(checkpoint: Path, steps: int, text_cfg: float, image_cfg: float
         return {"samples": loaded.vae.encode(to_working(pictures, frame))}
 
     def decode(samples: torch.Tensor) -> np.ndarray:
-        pictures = loaded.vae.decode(samples).clamp(0, 1) * 255
-        return np.asarray(pictures.round().to(torch.uint8).cpu())
+        return to_pixels(loaded.vae.decode(samples))
 
     def edit(images: np.ndarray, instructions: list[str], seed: int) -> np.ndarray:
-        encoded = [encode_instruction(loaded.clip, words, "", "plain") for words in instructions]
-        asked, negative = ([[torch.cat([row[i][0][0] for row in encoded]), {}]] for i in range(2))
-        shared = (loaded.model, asked, negative, encode(images), steps, "euler_ancestral", "normal")
+        conds = encoded(loaded.clip, instructions)
+        shared = (loaded.model, *conds, encode(images), steps, "euler_ancestral", "normal")
         made = Edit(*shared, numerics=NUMERICS)
         return decode(made.sample([Cell(text_cfg, image_cfg, seed)], lambda *_: None))
 
