@@ -5,7 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
+from instruct_pix2pix.checkpoints.families import FAMILIES, Family
 from instruct_pix2pix.mini import evaluate
+from instruct_pix2pix.mini.recipe import Recipe
 from instruct_pix2pix.tests.texts import schemas
 
 ROOT = Path(__file__).parents[1]
@@ -83,3 +85,16 @@ def test_a_figure_in_a_link_stands_in_the_result_that_the_link_leads_to(page: Pa
         for figure in re.findall(r"\d[\d,.]*\d|\d", label):
             result = (page.parent / target).read_text(encoding="utf-8").replace(",", "")
             assert figure.replace(",", "") in result, f"{page.name}: {label}: {figure}"
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.title)
+def test_the_table_of_editors_has_the_scales_and_the_size_of_the_family(family: Family) -> None:
+    """The built-in model has the size of its recipe."""
+    text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines()]
+    of_family = [row for row in rows if len(row) == 6 and row[1].startswith(family.title)]
+    assert of_family
+    for name, *_, scales, size in of_family:
+        assert scales == f"{family.text_cfg:g} / {family.image_cfg:g}", name
+        side = Recipe().resolution if name == "ip2p-mini" else family.resolution
+        assert str(side) in size, name
