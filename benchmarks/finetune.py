@@ -5,12 +5,13 @@
 
 The edit: a colored line round the picture (mini/line.py). A result is right when, of no line and
 the four colors, the nearest drawing is the one that was asked for, and the line has that color. Old
-skills are held-out edits of four families, right as in mini/evaluate.py. What is done lies in
-runs/finetune and is not done again.
+skills are held-out edits of four families, right as in mini/evaluate.py. What is done with
+these weights lies in runs/finetune, under their SHA-256, and is not done again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import shutil
@@ -54,7 +55,7 @@ from instruct_pix2pix.training.samples import edit  # noqa: E402
 from instruct_pix2pix.training.settings import Settings  # noqa: E402
 
 RESULT = Path(__file__).with_suffix(".md")
-RUNS = Path("runs/finetune")
+RUNS = Path("runs/finetune") / hashlib.sha256(BUILT_IN.read_bytes()).hexdigest()[:12]
 OLD_SKILLS = "hair color", "weather", "clothes", "material"
 PAIRS, TESTS, SKILLS = 200, 40, 6  # the last of each family
 LESSONS = 100

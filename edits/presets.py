@@ -35,12 +35,14 @@ class Preset:
     def scales(self, usual_text_cfg: float, usual_image_cfg: float) -> tuple[float, float]:
         """text_cfg and image_cfg for a checkpoint with these usual scales.
 
-        They keep their ratio to the usual scales of Stable Diffusion 1.5.
+        Against the usual scales of Stable Diffusion 1.5, text_cfg keeps its ratio, and image_cfg
+        its ratio of what is above 1: at 0 no text is heard, while at 1 the picture is not
+        strengthened, and below it the result is driven away from the picture.
         """
         of_sd15 = defaults_of("text_cfg", "image_cfg")
         return (
             self.text_cfg * (usual_text_cfg / of_sd15["text_cfg"]),
-            self.image_cfg * (usual_image_cfg / of_sd15["image_cfg"]),
+            1 + (self.image_cfg - 1) * ((usual_image_cfg - 1) / (of_sd15["image_cfg"] - 1)),
         )
 
 

@@ -107,7 +107,7 @@ def draw_pairs(folder: Path, count: int) -> None:
         parts = [torch.stack([first, second], 1) for _, first, second in drawn]
         pixels = (255 * torch.cat(parts)).round().clamp(0, 255).byte()
         np.savez_compressed(path.with_suffix(".new.npz"), pixels.cpu().numpy())
-        path.with_suffix(".new.npz").rename(path)
+        path.with_suffix(".new.npz").replace(path)
         log.info("%d of %d edits drawn", number + 1, count)
 
 

@@ -136,7 +136,7 @@ class Run:
         path = self.folder / "figures.json"
         new = path.with_suffix(".new")
         new.write_text(json.dumps(self.figures | figures, indent=1) + "\n")
-        new.rename(path)
+        new.replace(path)
 
     def ip2p(self, *arguments: object) -> dict[str, Any]:
         """What a command of `ip2p` tells; it goes on where it was stopped.

@@ -111,7 +111,7 @@ def draw_some(folder: Path, recipe: Recipe, indices: range, *vocabularies: list[
             shard = draw_shard(recipe, index, *vocabularies)
             fresh = path.with_suffix(".new")
             save_file(vars(shard), fresh)
-            fresh.rename(path)
+            fresh.replace(path)
 
 
 def start_drawing(

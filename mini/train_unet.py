@@ -61,7 +61,7 @@ def scaling(folder: Path, vae: AutoencoderKL, pixels: Tensor) -> dict[str, Tenso
         colors = preview_colors((latents - mean) * scale, to_tensor(pixels.cpu()))
         fresh = path.with_suffix(".new")
         torch.save({"mean": mean, "scale": scale, "colors": colors}, fresh)
-        fresh.rename(path)
+        fresh.replace(path)
     return torch.load(path, weights_only=True)
 
 

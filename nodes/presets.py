@@ -12,8 +12,8 @@ from .inputs import WORDS, newer
 USUAL = defaults_of("text_cfg", "image_cfg")
 
 
-def usual_scale(scale: str) -> io.Input:
-    """The input for the usual scale of the checkpoint's family."""
+def usual_scale(scale: str, follows: str) -> io.Input:
+    """The input for the usual scale of the checkpoint's family, and how the preset's follows it."""
     setting = SETTINGS[scale]
     return io.Float.Input(
         f"usual_{scale}",
@@ -23,7 +23,7 @@ def usual_scale(scale: str) -> io.Input:
         max=setting.most,
         force_input=True,
         tooltip=(
-            f"The {scale} of IP2PLoadCheckpoint. The preset's own {scale} changes in proportion. "
+            f"The {scale} of IP2PLoadCheckpoint. {follows} changes in proportion. "
             f"Without it: {USUAL[scale]}, that of Stable Diffusion 1.5."
         ),
     )
@@ -67,8 +67,8 @@ class IP2PPreset(io.ComfyNode):
                     ),
                 ),
                 # Not the ids of the outputs, which the oldest supported ComfyUI does not allow.
-                usual_scale("text_cfg"),
-                usual_scale("image_cfg"),
+                usual_scale("text_cfg", "The preset's own text_cfg"),
+                usual_scale("image_cfg", "What the preset's own image_cfg is above 1"),
             ],
             outputs=[
                 io.String.Output(

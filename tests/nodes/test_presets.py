@@ -6,6 +6,7 @@ import pytest
 from comfy_api.latest import io
 from instruct_pix2pix.checkpoints.families import SDXL
 from instruct_pix2pix.edits.presets import PRESETS, listed
+from instruct_pix2pix.edits.settings import BUILT_IN_SCALES
 from instruct_pix2pix.mini import applications
 from instruct_pix2pix.mini.applications.application import PEOPLE
 from instruct_pix2pix.nodes.presets import IP2PPreset
@@ -70,6 +71,16 @@ def test_the_scales_follow_the_usual_ones_of_the_checkpoint(preset):
     assert IP2PPreset.execute(preset, "", "", 7.5, 1.5).args[1:] == (text_cfg, image_cfg)
     _, of_sdxl, image = IP2PPreset.execute(preset, "", "", SDXL.text_cfg, SDXL.image_cfg).args
     assert of_sdxl == pytest.approx(text_cfg * 5 / 7.5) and image == image_cfg
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_scale_of_the_picture_follows_from_1_which_strengthens_nothing(preset):
+    """With the built-in model's 1.2, what is 1.5 becomes 1.2, and no preset falls below 1."""
+    own = run(preset)[2]
+    usual = BUILT_IN_SCALES["image_cfg"]
+    found = IP2PPreset.execute(preset, "", "", 7.5, usual).args[2]
+    assert found - 1 == pytest.approx((own - 1) * (usual - 1) / (1.5 - 1)) and found > 1
+    assert IP2PPreset.execute(preset, "", "", 7.5, 1.0).args[2] == 1.0
 
 
 @pytest.mark.parametrize(
