@@ -38,6 +38,7 @@ from .keys import edit_key, key_in
 from .ledger import Entry, Ledger
 from .manifest import is_url
 from .names import refuse_existing
+from .outcome import Result
 from .picture import Picture, Role, read_picture
 from .server import PrivateServer
 from .workflow import edit_of
@@ -57,7 +58,7 @@ class Editor(Protocol):
 
     async def edit(
         self, image: Picture, instruction: str, output: Path, **options: Any
-    ) -> object: ...
+    ) -> Result: ...
 
     async def checkpoint(self, name: str | None = None) -> Choice: ...
 
@@ -225,10 +226,10 @@ class Batch:
             parameters = {**entry.parameters, "checkpoint": await self._checkpoint(entry, editor)}
             key, stamp = row_key(entry, parameters, image, mask), stamp_of(entry)
             self.ledger.update(entry.n, key=key)
-            target = self._target(entry)
+            target, texts = self._target(entry), entry.texts
             if self._is_free(entry, target, key):
                 self.ledger.writes(entry.output)
-                await editor.edit(
+                made = await editor.edit(
                     image,
                     entry.instruction,
                     target,
@@ -238,13 +239,13 @@ class Batch:
                     resume=resume,
                     **parameters,
                 )
+                texts = dict(made.texts)
             size, seconds = target.stat().st_size, time.monotonic() - started
             told = (str(parameters.get(name, "")) for name in ("negative", "value", "subject"))
             words = word_notes(parameters["checkpoint"], entry.instruction, *told)
             notes = "; ".join(image.notes + (mask.notes if mask else ()) + words)
-            self.ledger.complete(
-                entry.n, key=key, stamp=stamp, size=size, seconds=seconds, notes=notes
-            )
+            found = {"key": key, "stamp": stamp, "size": size, "seconds": seconds, "notes": notes}
+            self.ledger.complete(entry.n, texts, **found)
             self._count("running", "done")
         except FINAL as error:
             if isinstance(error, FATAL):
@@ -361,7 +362,7 @@ def reconcile(ledger: Ledger, folder: Path, retry: bool = False) -> None:
                 else:
                     ledger.update(entry.n, **again)
         elif entry.key and key_in(path) == entry.key:
-            ledger.complete(entry.n, stamp=stamp, size=path.stat().st_size)
+            ledger.complete(entry.n, entry.texts, stamp=stamp, size=path.stat().st_size)
         else:
             ledger.update(entry.n, state="pending")
     ledger.meta("graph", graph)

@@ -26,6 +26,7 @@ from .choice import Choice
 from .client import Client
 from .errors import InputError, ServerUnavailable
 from .files import write_whole
+from .outcome import Result
 from .picture import Picture
 
 START = 600.0  # seconds for the cluster to find room for a worker, and for its ComfyUI to start
@@ -54,15 +55,15 @@ class Worker:
 
     async def edit(
         self, image: Picture, instruction: str, name: str, mask: Picture | None, **options: Any
-    ) -> bytes:
-        """The picture that `Client.edit` saves under this name."""
+    ) -> tuple[bytes, Result]:
+        """The picture that `Client.edit` saves under this name, and what it returns."""
         if self._client is None:  # Ray has started this worker anew
             await self.ready()
         assert self._client
         with tempfile.TemporaryDirectory(prefix="ip2p-") as folder:
             output = Path(folder, name)
-            await self._client.edit(image, instruction, output, mask=mask, **options)
-            return output.read_bytes()
+            result = await self._client.edit(image, instruction, output, mask=mask, **options)
+            return output.read_bytes(), result
 
     async def checkpoint(self, name: str | None) -> Choice:
         if self._client is None:
@@ -127,12 +128,14 @@ class RayPlace:
         *,
         mask: Picture | None = None,
         **options: Any,
-    ) -> None:
+    ) -> Result:
         """As `Client.edit`, by the worker."""
         job = self._worker.edit.remote(image, instruction, output.name, mask, **options)
-        data = await self._answer(job)
+        result: Result
+        data, result = await self._answer(job)
         with write_whole(output) as file:
             file.write(data)
+        return result
 
     async def checkpoint(self, name: str | None = None) -> Choice:
         """As `Client.checkpoint`, by the worker."""

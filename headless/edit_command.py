@@ -29,6 +29,7 @@ from .options import (
 if TYPE_CHECKING:
     from .choice import Choice
     from .client import Client
+    from .outcome import Result
     from .picture import Picture
     from .progress import View
 
@@ -52,10 +53,11 @@ class Job:
         preset = self.parameters.get("preset")
         return f"{self.image.name}: " + (f"{preset}: {self.words}" if preset else f'"{self.words}"')
 
-    def told(self, notes: tuple[str, ...] = ()) -> dict[str, Any]:
-        """What --json says of it."""
+    def told(self, result: Result | None) -> dict[str, Any]:
+        """What --json says of it; the result is that of this run, if it was made now."""
         made = {"image": str(self.image), "instruction": self.words, "output": str(self.target)}
-        return {**made, "notes": list(notes)}
+        notes, texts = (list(result.notes), dict(result.texts)) if result else ([], {})
+        return {**made, "notes": notes, "texts": texts}
 
 
 @takes("address", CONNECTION, Address)
@@ -96,7 +98,7 @@ class Edits:
     """The edits of one command, and what has become of them.
 
     missing  those whose file is not there yet
-    made     those of this run, with what their user should know
+    made     those of this run, with their results
     choice   the checkpoint, once the server has been asked
     """
 
@@ -105,7 +107,7 @@ class Edits:
     ) -> None:
         self.asked, self.jobs, self.pictures, self.mask = asked, jobs, pictures, mask
         self.missing = jobs
-        self.made: dict[Job, tuple[str, ...]] = {}
+        self.made: dict[Job, Result] = {}
         self.choice: Choice | None = None
 
     def pass_over_what_is_there(self) -> None:
@@ -154,9 +156,9 @@ class Edits:
             **{**job.parameters, **parameters},
         )
         view.done(line, f"{result.seconds:.0f} s")
-        for note in result.notes:
+        for note in result.told():
             view.note(note)
-        self.made[job] = result.notes
+        self.made[job] = result
 
     def so_far(self) -> str:
         """How many are done, for when the command ends early."""
@@ -166,7 +168,7 @@ class Edits:
 
     def told(self) -> dict[str, Any]:
         """What --json says."""
-        edits = [job.told(self.made.get(job, ())) for job in self.jobs]
+        edits = [job.told(self.made.get(job)) for job in self.jobs]
         value: dict[str, Any] = {"edits": edits, "now": len(self.made)}
         if self.choice:
             value |= {"checkpoint": self.choice.name, "note": self.choice.note}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -37,7 +37,8 @@ CREATE TABLE IF NOT EXISTS rows (
     stamp TEXT,                      -- size and time of the inputs when `key` was computed
     size INTEGER,                    -- bytes of the result
     seconds REAL,
-    notes TEXT                       -- what its user should know of a row that is done
+    notes TEXT,                      -- what its user should know of a row that is done
+    texts TEXT                       -- what nodes have shown, by their titles, as JSON
 );
 CREATE TABLE IF NOT EXISTS written (output TEXT PRIMARY KEY COLLATE NOCASE);  -- files that are ours
 CREATE INDEX IF NOT EXISTS work ON rows (plan, state, n);
@@ -65,6 +66,7 @@ class Entry:
     size: int | None
     seconds: float | None
     notes: str
+    texts: dict[str, str]
     image: str
     instruction: str
     mask: str
@@ -214,9 +216,9 @@ class Ledger:
         names = ", ".join(f"{name} = ?" for name in values)
         self._execute(f"UPDATE rows SET {names} WHERE n = ?", *values.values(), n)
 
-    def complete(self, n: int, **values: Any) -> None:
+    def complete(self, n: int, texts: Mapping[str, str], **values: Any) -> None:
         """Make a row done, once."""
-        self.update(n, state="done", error=None, final=0, **values)
+        self.update(n, state="done", error=None, final=0, texts=json.dumps(texts), **values)
         self._execute("UPDATE rows SET completions = completions + 1 WHERE n = ?", n)
 
     def writes(self, output: str) -> None:
@@ -258,6 +260,7 @@ def _entry(row: sqlite3.Row) -> Entry:
         row["size"],
         row["seconds"],
         row["notes"] or "",
+        json.loads(row["texts"] or "{}"),
         image,
         instruction,
         mask,

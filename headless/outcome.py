@@ -32,6 +32,10 @@ class Result:
     notes: tuple[str, ...] = ()
     texts: Mapping[str, str] = field(default_factory=dict)
 
+    def told(self) -> tuple[str, ...]:
+        """The notes and the texts, as they are printed."""
+        return *self.notes, *(f"{title}: {text}" for title, text in self.texts.items())
+
 
 def outputs_of(prompt: Prompt, entry: dict[str, Any]) -> tuple[Output, ...]:
     """The files that a history entry names, previews last. Raises what it says went wrong."""

@@ -19,7 +19,7 @@ from .manifest import is_url
 
 COLUMNS = (
     *("row", "image", "instruction", "mask", "output", "state", "seconds", "error"),
-    *("parameters", "settings", "key", "notes"),
+    *("parameters", "settings", "key", "notes", "texts"),
 )
 THUMBS = ".contact"
 THUMB = 256
@@ -68,6 +68,7 @@ def record(entry: Entry) -> dict[str, Any]:
         json.dumps(entry.settings, sort_keys=True),
         entry.key or "",
         entry.notes,
+        json.dumps(entry.texts, sort_keys=True),
     )
     return dict(zip(COLUMNS, values, strict=True))
 

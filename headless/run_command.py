@@ -54,7 +54,7 @@ def run(
         patched(loaded, changes)  # titles, before anything is started
     uploads = {title: Path(path) for title, path in pairs(images).items()}
 
-    async def work() -> list[str]:
+    async def work() -> tuple[list[str], dict[str, str]]:
         with View(as_json) as view:
             async with address.client(view) as client:
                 prompt = await prepared(client, loaded, changes, uploads)
@@ -63,10 +63,12 @@ def run(
                 result = await client.run(prompt, listener=listener, workflow=saved_graph)
                 saved = await save(client, prompt, result.outputs, output / workflow.stem, force)
                 view.done(line, f"{result.seconds:.0f} s")
-                return saved
+                for note in result.told():
+                    view.note(note)
+                return saved, dict(result.texts)
 
-    saved = finish(work())
-    report(as_json, {"outputs": saved}, "\n".join(saved))
+    saved, texts = finish(work())
+    report(as_json, {"outputs": saved, "texts": texts}, "\n".join(saved))
 
 
 async def prepared(

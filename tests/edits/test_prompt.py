@@ -3,6 +3,7 @@
 import pytest
 from instruct_pix2pix.edits.prompt import edit_prompt
 from instruct_pix2pix.edits.settings import SETTINGS
+from instruct_pix2pix.nodes.guidance import IP2PGuidance
 from instruct_pix2pix.nodes.loading import IP2PLoadCheckpoint
 
 PARTS = {
@@ -86,3 +87,11 @@ def test_auto_has_no_scales():
 def test_what_does_not_go_together_is_refused(given, sentence):
     with pytest.raises(ValueError, match=sentence):
         edit_prompt("a.png", **({"instruction": ""} | given))
+
+
+def test_fast_changes_nothing_of_the_guidance_but_reuse():
+    """Every input that must be given has the node's own default."""
+    prompt = edit_prompt("a.png", "x", fast=True)
+    assert prompt["sampler"]["inputs"]["guidance"] == ["guidance", 0]
+    given = {n.id: n.default for n in IP2PGuidance.define_schema().inputs if not n.optional}
+    assert prompt["guidance"]["inputs"] == {**given, "reuse": "fast"}

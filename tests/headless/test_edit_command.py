@@ -1,6 +1,7 @@
 """`ip2p edit` on a real ComfyUI: its files, its options, and a sentence for everything wrong."""
 
 import asyncio
+import csv
 import json
 
 import numpy as np
@@ -208,3 +209,21 @@ def test_a_checkpoint_that_came_after_the_first_edit_is_found(comfyui, picture, 
         asyncio.run(edits())
     finally:
         (folder / "later.safetensors").unlink()
+
+
+def test_what_fast_saves_and_auto_finds_is_told_and_stands_in_the_results(
+    comfyui, picture, tmp_path
+):
+    server = ("--steps", 10, "--checkpoint", "tiny.safetensors", "--server", comfyui.url, "--json")
+    fast = ("edit", picture, "make it snow", "-o", tmp_path / "fast.png", "--fast")
+    code, said = finished(ip2p(*fast, *server))
+    saved = {"Sampler": "25 of 30 evaluations run, 5 reused."}
+    assert code == 0 and json.loads(said)["edits"][0]["texts"] == saved, said
+    rows, folder = tmp_path / "rows.jsonl", tmp_path / "edited"
+    row = {"image": str(picture), "instruction": "make it snow"}
+    rows.write_text("\n".join(json.dumps(row | {how: "yes"}) for how in ("fast", "auto")))
+    code, said = finished(ip2p("batch", rows, "-o", folder, *server))
+    assert code == 0, said
+    with (folder / "results.csv").open(newline="", encoding="utf-8") as file:
+        texts = [json.loads(line["texts"]) for line in csv.DictReader(file)]
+    assert texts[0] == saved and sorted(texts[1]) == ["image_cfg", "text_cfg"]

@@ -19,7 +19,7 @@ def page(tmp_path, picture):
         ledger.begin_plan(Row(n, str(picture), text, f"{n}.png") for n, text in enumerate(words))
         for entry, seconds in zip(list(ledger.entries()), (10.0, 9.0, 100.0), strict=True):
             Image.open(picture).save(folder / entry.output)
-            ledger.complete(entry.n, seconds=seconds)
+            ledger.complete(entry.n, {}, seconds=seconds)
         write_contact(ledger, folder)
     with chromium() as browser:
         page = browser.new_page()
