@@ -57,8 +57,8 @@ def test_a_result_was_made_by_its_programs_own_default_command(result: Path) -> 
     known = defaults(program)
     for option, value in re.findall(r"(--[\w-]+)(?: ([^-\s]\S*))?", command[1]):
         assert option in known, f"{program.name} has no {option}"
-        default = float(NAMED.get(known[option], known[option]))
-        assert float(value) == default, f"{option} is {default} by default"
+        default = NAMED.get(known[option]) or ast.literal_eval(known[option])
+        assert type(default)(value) == default, f"{option} is {default} by default"
 
 
 @pytest.mark.parametrize("result", OF_WEIGHTS, ids=lambda path: path.stem)
