@@ -20,6 +20,9 @@ NODES := $(COMFYUI)/custom_nodes
 # The server runs on ComfyUI's own Python where it has one; the command line then needs no torch.
 export COMFYUI_PATH := $(COMFYUI)
 export COMFYUI_PYTHON ?= $(or $(OWN_PYTHON),$(VENV)/bin/python)
+# Python keeps what it compiles, where a machine forbids it too: the tests start dozens of Pythons,
+# and half of what each of them does would be to compile torch and ComfyUI.
+export PYTHONDONTWRITEBYTECODE :=
 ifeq ($(COMFYUI_PYTHON),$(VENV)/bin/python)
 SERVER := setup
 else
@@ -31,7 +34,7 @@ UV := VIRTUAL_ENV=$(VENV) $(RUN)/uv
 LOCK := $(UV) pip compile --quiet --upgrade --generate-hashes --custom-compile-command "make lock"
 
 .DELETE_ON_ERROR:
-.PHONY: help setup link demo serve test test-fast lint mini mini-eval paper bench texts templates thumbnails pictures lock clean
+.PHONY: help setup link demo serve test test-fast pytest lint mini mini-eval paper bench texts templates thumbnails pictures lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -44,11 +47,15 @@ demo: $(SERVER) ## edit three pictures in ComfyUI, into demo/
 serve: $(SERVER) ## open ComfyUI with this pack
 	@$(RUN)/ip2p serve
 
-test: setup lint ## set up, lint and run every test
-	@$(RUN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+# Lint runs beside the tests; what it finds fails the target all the same.
+test: setup ## set up, lint and run every test
+	@$(MAKE) --no-print-directory --jobs=2 lint pytest
 
-test-fast: setup lint ## the tests that start no server and take seconds
-	@$(RUN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow"
+test-fast: setup ## the tests that start no server and take seconds
+	@$(MAKE) --no-print-directory --jobs=2 lint pytest SELECTED='-m "not slow"'
+
+pytest: $(VENV)/.packages
+	@$(RUN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(SELECTED)
 
 lint: $(VENV)/.packages ## ruff and mypy
 	@$(RUN)/ruff check --quiet
