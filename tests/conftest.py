@@ -46,7 +46,7 @@ hypothesis.settings.load_profile("repeatable")
 
 # What starts a server or a browser, trains, or edits by the dozen; `make test-fast` leaves it out.
 SLOW = (
-    *("browser/", "headless/", "mini/test_evaluate", "mini/test_instructions", "mini/test_run"),
+    *("browser/", "headless/", "mini/test_evaluate", "mini/test_run"),
     *("mini/test_training", "nodes/test_over_http", "nodes/test_plugged_in", "nodes/test_sd"),
     "pairs/test_prompt",
     *("samplers/comfy/test_cells", "test_end_to_end", "test_packaging", "test_workflows"),

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, sync_playwright
 
 from .chromium import find
 
@@ -49,6 +49,35 @@ def open_editor(page: Page, url: str) -> None:
     page.set_default_timeout(PATIENCE)
     page.goto(url, timeout=PATIENCE)
     page.wait_for_function(READY, timeout=PATIENCE)
+
+
+@contextmanager
+def errors_of(page: Page, url: str) -> Iterator[list[str]]:
+    """What the editor's console says of this server; others cannot be reached everywhere."""
+    heard: list[str] = []
+
+    def listen(message: ConsoleMessage) -> None:
+        if message.type == "error" and message.location["url"].startswith(url):
+            heard.append(f"{message.text} {message.location['url']}")
+
+    def listen_to_exceptions(error: Error) -> None:
+        heard.append(str(error))
+
+    page.on("console", listen)
+    page.on("pageerror", listen_to_exceptions)
+    yield heard
+    page.remove_listener("console", listen)
+    page.remove_listener("pageerror", listen_to_exceptions)
+
+
+def compared(prompt: dict[str, Any]) -> dict[str, Any]:
+    """A prompt without titles, and without the text that PreviewAny shows: a widget and no input,
+    which older editors send all the same."""
+    compared = {key: {**node, "_meta": None} for key, node in prompt.items()}
+    for node in compared.values():
+        if node["class_type"] == "PreviewAny":
+            node["inputs"] = {"source": node["inputs"]["source"]}
+    return compared
 
 
 def open_workflow(page: Page, workflow: dict[str, Any]) -> None:

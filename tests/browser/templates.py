@@ -208,6 +208,12 @@ def crosses(x1: float, y1: float, x2: float, y2: float, box: list[float]) -> boo
     return False
 
 
+def saved(title: str) -> dict[str, Any]:
+    """The template as its file has it."""
+    workflow: dict[str, Any] = json.loads((WORKFLOWS / f"{title}.json").read_text(encoding="utf-8"))
+    return workflow
+
+
 def api_file(title: str) -> Path:
     """The prompt of a template."""
     return WORKFLOWS / "api" / f"{LAYOUTS[title].twin}.json"

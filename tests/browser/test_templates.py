@@ -1,24 +1,32 @@
-"""Templates open readable, in the editor of ComfyUI 0.3.75 and in the newest one."""
+"""Templates open as they were saved, readable and whole, in ComfyUI's own editor and the newest.
 
-import asyncio
+All that needs a template open is looked at in one opening.
+"""
+
+import itertools
 import json
 from pathlib import Path
 
 import pytest
 from instruct_pix2pix.edits.settings import TEXT_TO_IMAGE
-from instruct_pix2pix.headless.server import PrivateServer
 from instruct_pix2pix.headless.workflow import load_prompt
 from instruct_pix2pix.tests.browser.blueprint import NAME as BLUEPRINT
-from instruct_pix2pix.tests.browser.editor import chromium, open_editor, open_workflow, set_setting
+from instruct_pix2pix.tests.browser.editor import (
+    chromium,
+    compared,
+    errors_of,
+    open_editor,
+    open_workflow,
+    set_setting,
+)
 from instruct_pix2pix.tests.browser.layouts import LAYOUTS, NEEDS
 from instruct_pix2pix.tests.browser.stand_ins import write_stand_ins
-from instruct_pix2pix.tests.browser.templates import api_file
+from instruct_pix2pix.tests.browser.templates import WORKFLOWS, api_file, saved
+from instruct_pix2pix.tests.serving import serving
 
 ROOT = Path(__file__).resolve().parents[2]
-WORKFLOWS = ROOT / "workflows"
 SCREENSHOTS = ROOT / "demo" / "screenshots"
 NEWEST = ROOT / ".cache" / "editor" / "comfyui_frontend_package" / "static"
-EDITORS = {"pinned": [], "newest": ["--front-end-root", str(NEWEST)]}
 WINDOW = {"width": 1440, "height": 900}
 HAIR = "Edit hair color - InstructPix2Pix"
 PHOTO = "Edit your photo with your pix2pix checkpoint - InstructPix2Pix"
@@ -72,37 +80,56 @@ SPARE = """() => {
     const end = Math.max(0, ...parts.map((part) => part.offsetTop + part.offsetHeight))
     return end && [node.size[1] - end]
 }"""
+# What was opened, and what would be queued.
+OPENED = """async () => ({
+    nodes: JSON.parse(JSON.stringify(app.graph.serialize().nodes)),
+    unknown: app.graph.nodes.filter((node) => !LiteGraph.registered_node_types[node.type]),
+    prompt: (await app.graphToPrompt()).output,
+})"""
 
 
-def saved(title):
-    return json.loads((WORKFLOWS / f"{title}.json").read_text(encoding="utf-8"))
-
-
-@pytest.fixture(scope="module", params=EDITORS)
+@pytest.fixture(scope="module", params=["pinned", "newest"])
 def editor(request):
     return request.param
 
 
 @pytest.fixture(scope="module")
-def server(editor, tmp_path_factory):
+def server(editor, stand_ins, tmp_path_factory):
+    """The ComfyUI of all tests has its own editor; the newest one needs a server to itself."""
+    if editor == "pinned":
+        yield stand_ins
+        return
     models = tmp_path_factory.mktemp("models")
-    server = PrivateServer(
-        arguments=[*write_stand_ins(models), *EDITORS[editor]], log=models / "comfyui.log"
-    )
-    try:
-        asyncio.run(server.start())
-        set_setting(server.url, "Comfy.Minimap.Visible", "false")
+    write_stand_ins(models)
+    with serving(models, "--front-end-root", str(NEWEST)) as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture(scope="module")
 def page(server):
+    set_setting(server.url, "Comfy.Minimap.Visible", "false")
     with chromium() as browser:
         page = browser.new_page(viewport=WINDOW)
         open_editor(page, server.url)
         yield page
+
+
+def widgets(nodes):
+    return {node["id"]: node.get("widgets_values", []) for node in nodes}
+
+
+def boxes(workflow):
+    for node in workflow["nodes"]:
+        size = node["size"]
+        yield (*node["pos"], *(size.values() if isinstance(size, dict) else size))
+
+
+def overlap(one, other):
+    return all(one[i] < other[i + 2] and other[i] < one[i + 2] for i in (0, 1))
+
+
+def inside(one, other):
+    return all(other[i] <= one[i] and one[i + 2] <= other[i + 2] for i in (0, 1))
 
 
 def test_the_newest_editor_is_newer_than_the_pinned_one(page, editor):
@@ -115,9 +142,17 @@ def test_the_newest_editor_is_newer_than_the_pinned_one(page, editor):
 
 
 @pytest.mark.parametrize("title", LAYOUTS)
-def test_a_template_opens_readable_and_whole(page, editor, title):
-    """Its letters, its links, and its note; a small window may need to be moved."""
-    open_workflow(page, saved(title))
+def test_a_template_opens_as_it_was_saved_readable_and_whole(page, server, editor, title):
+    """Its values, letters, links and note, and it is queued as its twin. A small window may need to
+    be moved."""
+    workflow = saved(title)
+    with errors_of(page, server.url) as errors:
+        open_workflow(page, workflow)
+        opened = page.evaluate(OPENED)
+    assert errors == []
+    assert opened["unknown"] == []
+    assert widgets(opened["nodes"]) == widgets(workflow["nodes"])
+    assert compared(opened["prompt"]) == compared(load_prompt(api_file(title)))
     spare = page.wait_for_function(SPARE).json_value()[0]
     assert 0 <= spare <= 60, "the note is not as tall as its text"
     scale, places = page.evaluate(PLACES)
@@ -127,7 +162,7 @@ def test_a_template_opens_readable_and_whole(page, editor, title):
         assert 60 <= left and right <= 1440, name
         assert 80 <= top and (bottom <= 900 or name not in FIRST), name
     found, drawn = page.evaluate(COVERED)
-    assert drawn == len(saved(title)["links"])
+    assert drawn == len(workflow["links"])
     assert found == []
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{title}, {editor}.png")
@@ -192,6 +227,26 @@ def test_the_region_is_taken_out_as_the_note_says(page):
     assert "IP2PEditMask" not in kinds and "mask" not in kinds["IP2PRestore"]
     twin = load_prompt(api_file(HAIR))
     assert set(prompt) == {key for key in twin if twin[key]["class_type"] != "IP2PEditMask"}
+
+
+def test_every_template_has_a_layout():
+    assert {path.stem for path in WORKFLOWS.glob("*.json")} == set(LAYOUTS)
+
+
+def test_no_node_covers_another_or_leaves_its_group():
+    for title in LAYOUTS:
+        workflow = saved(title)
+        # With the bar of their titles, which lies above their positions.
+        nodes = [(x, y - 30, x + width, y + height) for x, y, width, height in boxes(workflow)]
+        for one, other in itertools.combinations(nodes, 2):
+            assert not overlap(one, other), title
+        groups = [
+            (x, y, x + width, y + height)
+            for x, y, width, height in (group["bounding"] for group in workflow["groups"])
+        ]
+        for node in nodes:
+            assert sum(overlap(node, group) for group in groups) == 1, title
+            assert any(inside(node, group) for group in groups), title
 
 
 @pytest.mark.parametrize("title", LAYOUTS)

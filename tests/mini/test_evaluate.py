@@ -114,18 +114,22 @@ def test_the_committed_weights_do_what_they_are_asked(family: str, steps: int) -
 
 
 def test_at_the_scales_that_suit_them_the_weights_do_every_kind_of_edit() -> None:
-    """One held-out scene of every family, in one batch; the committed table has many more."""
-    edits = [edit for family in FAMILIES for edit in held_out_edits(family, 1)]
-    made = run_edits(load_editing(BUILT_IN, 20, *SUITED), edits).results
-    asked = [(e, picture) for e, picture in zip(edits, made, strict=True) if e.family != "none"]
-    right = [nearest(edit, picture) == edit.target for edit, picture in asked]
+    """One held-out scene of every family, in one batch; the committed table has many more.
+
+    Eight steps show it: with them all of these are right.
+    """
+    families = [family for family in FAMILIES if family != "none"]
+    edits = [edit for family in families for edit in held_out_edits(family, 1)]
+    made = run_edits(load_editing(BUILT_IN, 8, *SUITED), edits).results
+    right = [nearest(e, picture) == e.target for e, picture in zip(edits, made, strict=True)]
     assert np.mean(right) >= 0.85
 
 
 def test_asked_nothing_the_committed_weights_give_the_source_back() -> None:
-    """With text_cfg 0 whatever the words say; the first stage alone is the best that can be."""
+    """With text_cfg 0 whatever the words say; the first stage alone is the best that can be. Six
+    steps show it: each of them leads to the same picture."""
     edits = [edit for family in list(FAMILIES)[::3] for edit in held_out_edits(family, 1)]
-    pictures = run_edits(load_editing(BUILT_IN, 20, 0.0, 1.5), edits)
+    pictures = run_edits(load_editing(BUILT_IN, 6, 0.0, 1.5), edits)
     rows = zip(pictures.results, pictures.round_trips, strict=True)
     assert np.mean([psnr(result, decoded) for result, decoded in rows]) > 32
 

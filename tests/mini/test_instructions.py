@@ -1,6 +1,5 @@
 """The words: many for every edit, some of them kept for the evaluation, all true of the target."""
 
-from contextlib import suppress
 from types import ModuleType
 
 import numpy as np
@@ -19,6 +18,7 @@ from instruct_pix2pix.mini.instructions import (
     is_edit,
     mistyped,
     sample_edit,
+    targets,
 )
 from instruct_pix2pix.mini.scenes import (
     KINDS,
@@ -40,11 +40,12 @@ TABLES = {
 
 
 def edits(family: str, count: int, held_out: bool) -> list[Edit]:
+    """Of the first scenes that have such an edit."""
     made: list[Edit] = []
     seed = 0
     while len(made) < count:
         scene = sample_scene(seed, KINDS[seed % len(KINDS)])
-        with suppress(ValueError):  # a scene that has no such edit
+        if targets(scene, family):
             made.append(sample_edit(scene, family, np.random.default_rng(seed), held_out))
         seed += 1
     return made

@@ -63,8 +63,6 @@ class LanguageServer:
         if form in REFUSES[self.dialect]:
             return web.json_response({"error": f"response_format {form} is not known"}, status=400)
         failure = self.failures.pop(0) if self.failures else None
-        if failure == "stall":
-            await asyncio.sleep(60)
         if failure == "cut connection":
             request.transport.close()
             return web.Response()

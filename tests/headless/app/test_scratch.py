@@ -10,12 +10,11 @@ from instruct_pix2pix.headless.app.scratch import PREFIX, Scratch, remove_abando
 from ..command import PACK, ROOT
 
 PAGE = """
-import time
 from instruct_pix2pix.headless.app.scratch import Scratch
 scratch = Scratch()
 (scratch.path / "photo.png").write_bytes(b"x")
 print(scratch.path, flush=True)
-time.sleep(60)
+sys.stdin.read()
 """
 
 
@@ -27,7 +26,13 @@ def test_the_folder_of_a_killed_page_goes_and_that_of_another_page_stays(tmp_pat
     command = [sys.executable, "-c", PACK + PAGE, str(ROOT)]
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     pages = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,  # which it reads until it is killed
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
         for _ in range(2)
     ]
     try:
