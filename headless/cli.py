@@ -21,7 +21,7 @@ from .app.command import app as page
 from .batch_command import batch
 from .convert_command import convert
 from .edit_command import edit
-from .errors import IP2PError
+from .errors import InputError, IP2PError
 from .measure_command import measure
 from .options import CONNECTION, Address, JsonOption, finish, report, takes
 from .run_command import run
@@ -98,15 +98,44 @@ PAGE = app.command("app")(page)
 @takes("address", CONNECTION, Address)
 def doctor(
     address: Address,
-    workflow: Annotated[
-        Path | None, typer.Argument(help="A workflow to look at too, in either format.")
+    what: Annotated[
+        str | None,
+        typer.Argument(
+            help="A workflow (.json) to look at too, in either format; or a checkpoint, whose "
+            "branches are measured on this machine, without a server."
+        ),
     ] = None,
     load: Annotated[
         bool, typer.Option("--load", help="Load each checkpoint that lies on another machine.")
     ] = False,
+    instruction: Annotated[
+        list[str] | None,
+        typer.Option(help="An edit that the checkpoint knows; general ones by default."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say whether ComfyUI, the pack, the checkpoints and a workflow are well; else exit with 1."""
+    if what and not what.endswith(".json"):
+        from .branches import examine_checkpoint
+
+        if address.server or load:
+            raise InputError("--server, --load: a checkpoint is measured here; leave them out")
+        found = examine_checkpoint(what, instruction or [])
+    elif instruction:
+        raise InputError("--instruction: is asked of a checkpoint; name one")
+    else:
+        found = examine_server(address, Path(what) if what else None, load, as_json)
+    signs = {True: "ok  ", False: "BAD ", None: "note"}
+    lines = [f"{signs[f.good]}  {f.what}: {f.message}" for f in found]
+    report(as_json, {"findings": [asdict(f) for f in found]}, "\n".join(lines))
+    if any(f.good is False for f in found):
+        raise typer.Exit(1)
+
+
+def examine_server(
+    address: Address, workflow: Path | None, load: bool, as_json: bool
+) -> list[Finding]:
+    """What the doctor finds about a server, its checkpoints and a workflow."""
     from .doctor import examine, traps
     from .progress import View
     from .saved import as_prompt
@@ -124,12 +153,7 @@ def doctor(
                     return findings + list(traps(await as_prompt(client, loaded)))
                 return findings + list(traps(loaded or {}))
 
-    found = finish(work())
-    signs = {True: "ok  ", False: "BAD ", None: "note"}
-    lines = [f"{signs[f.good]}  {f.what}: {f.message}" for f in found]
-    report(as_json, {"findings": [asdict(f) for f in found]}, "\n".join(lines))
-    if any(f.good is False for f in found):
-        raise typer.Exit(1)
+    return finish(work())
 
 
 @app.command()
