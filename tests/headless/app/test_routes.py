@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from instruct_pix2pix.edits.settings import BUILT_IN, BUILT_IN_SCALES
 from instruct_pix2pix.headless.app.page import TABS
-from instruct_pix2pix.tests.headless.command import finished, ip2p
+from instruct_pix2pix.headless.jobs import Jobs
+from instruct_pix2pix.tests.headless.command import refused
 from PIL import Image
 
 from .person import Person, free_port, page_at
@@ -225,7 +226,8 @@ def test_who_may_come_in(comfyui, url):
         stranger.state()
 
 
-def test_a_page_without_a_comfyui_ends_with_a_sentence():
+def test_a_page_without_a_comfyui_ends_with_a_sentence(monkeypatch):
     nowhere = f"http://127.0.0.1:{free_port()}"
-    code, said = finished(ip2p("app", "--port", free_port(), "--server", nowhere))
+    monkeypatch.setitem(Jobs.__init__.__kwdefaults__, "patience", 1.0)  # not half a minute
+    code, said = refused("app", "--port", free_port(), "--server", nowhere)
     assert code == 4 and nowhere in said and "Traceback" not in said
