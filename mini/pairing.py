@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 
 from .captions import caption_pair
 from .drawing import one, stream
-from .evaluate import psnr
+from .evaluate import named, psnr
 from .instructions import EDITED, Edit, changes, sample_edit, targets
 from .reader import Reader, Reading, accuracy, draw, examples, labels, train_reader
 from .scenes import KINDS, Scene, attributes, sample_scene
@@ -150,10 +150,11 @@ def markdown(
     lines = [
         "# Generated pairs, measured",
         "",
-        f"`python -m instruct_pix2pix.mini.pairing`: {edits} edits of all families, each drawn at "
-        f"every swap from one noise; {STEPS} Euler ancestral steps, cfg {CFG:g}. A pair is right "
-        "if the first picture shows the old value and the second the new one (*shown*), and all "
-        "else that can be read is equal in both (*kept*).",
+        f"`python -m instruct_pix2pix.mini.pairing --edits {edits}`, {named(TEXT_TO_IMAGE)}, "
+        f"first stage and words of {named(EDITOR)}: edits of all families, each drawn at every "
+        f"swap from one noise; {STEPS} Euler ancestral steps, cfg {CFG:g}. A pair is right if the "
+        "first picture shows the old value and the second the new one (*shown*), and all else "
+        "that can be read is equal in both (*kept*).",
         "",
         "| swap (p) | pairs | shown | kept | both | dB between both | passed | shown | kept | both "
         "| dB between both |",
@@ -190,7 +191,7 @@ def chart(rows: Sequence[dict[str, Any]]) -> None:
             label = f"{name}, {'filtered' if filtered else 'all'}"
             panel.plot(SWAPS, values, style, color=color, marker="o", label=label)
     panel.set(xlabel="swap (p)", ylabel="share of pairs, %", ylim=(0, 102))
-    panel.legend(fontsize=8)
+    panel.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(CHART, bbox_inches="tight", dpi=110)
     plt.close(figure)
 
@@ -204,7 +205,7 @@ def sheet(pairs: Sequence[np.ndarray], count: int = 6) -> Image.Image:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, default=Path("runs/pairing"), help="folder of the run")
-    parser.add_argument("--edits", type=int, default=200)
+    parser.add_argument("--edits", type=int, default=100)
     parser.add_argument("--drawings", type=int, default=4000, help="that each reader learns from")
     parser.add_argument("--epochs", type=int, default=20)
     arguments = parser.parse_args()

@@ -14,7 +14,14 @@ ROOT = Path(__file__).parents[1]
 BENCHMARKS, MINI = ROOT / "benchmarks", ROOT / "mini"
 PROGRAMS = {
     **{path: path.with_suffix(".py") for path in sorted(BENCHMARKS.glob("*.md"))},
-    **{MINI / "evaluation.md": MINI / "evaluate.py", MINI / "tradeoff.md": MINI / "tradeoff.py"},
+    **{
+        MINI / f"{result}.md": MINI / f"{program}.py"
+        for result, program in (
+            ("evaluation", "evaluate"),
+            ("pairing", "pairing"),
+            ("tradeoff", "tradeoff"),
+        )
+    },
 }
 OF_WEIGHTS = [result for result in PROGRAMS if "named(" in PROGRAMS[result].read_text("utf-8")]
 OF_NOISE = [result for result in OF_WEIGHTS if "NUMERICS" in PROGRAMS[result].read_text("utf-8")]
