@@ -79,7 +79,7 @@ async def edit_mask(client: Client) -> Image.Image:
         [
             ("before", found["Before"][0]),
             ("where the model looks", found["Where the model looks"][0]),
-            ("make her hair red", found["Result"][0]),
+            ("make her hair blue", found["Result"][0]),
         ]
     )
 
@@ -119,7 +119,7 @@ async def auto(client: Client) -> Image.Image:
     return strip(
         [
             ("before", found["Before"][0]),
-            ("make her hair red, 7.5 and 1.5", found["Plain"][0]),
+            ("make her hair pink, 7.5 and 1.5", found["Plain"][0]),
             ("the scales that it found", found["Result"][0]),
         ]
     )

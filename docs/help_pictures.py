@@ -31,6 +31,7 @@ FOUND, DRESS, SAMPLED = (
     "virtual-try-on",
     "advanced-any-sampler-and-sigmas",
 )
+PLACE = "change-the-background"
 TURNS, TUNED, GRID = "edit-in-turns", "auto-tune-the-two-scales", "guidance-grid"
 
 
@@ -88,6 +89,7 @@ UPRIGHT = {
     "before": node("Before", "PreviewImage", images=["20", 0]),
 }
 MASK = {"mask": node("Mask", "MaskPreview", mask=["2", 1])}
+BEACH = {"Instruction.instruction": "change the background to a beach"}
 SNOW = {"Instruction.instruction": "make it snow"}
 UNMASKED = {"Encode source.mask": None}
 
@@ -103,8 +105,8 @@ SHEETS: dict[str, list[Cell]] = {
         *asked(WEATHER, "make it snow"),
     ],
     "IP2PEncodeSource-1": [
-        Cell("source, 384 x 512", HAIR, UPRIGHT, "Before"),
-        Cell("result, 384 x 512", HAIR, UPRIGHT),
+        Cell("source, 384 x 512", WEATHER, UPRIGHT, "Before"),
+        Cell("result, 384 x 512", WEATHER, UPRIGHT),
     ],
     "IP2PEncodeSource-2": [
         source(REGION),
@@ -117,8 +119,8 @@ SHEETS: dict[str, list[Cell]] = {
         HAIR, "make her hair blue", "give her blue hair", "hair color: blue"
     ),
     "IP2PKSampler-1": [
-        source(HAIR),
-        *(Cell(f"seed {seed}", HAIR, {"Sampler.seed": seed}) for seed in (0, 1, 2)),
+        source(PLACE),
+        *(Cell(f"seed {seed}", PLACE, BEACH | {"Sampler.seed": seed}) for seed in (0, 1, 2)),
     ],
     "IP2PKSampler-2": [
         Cell("text_cfg 0.3", HAIR, {"Sampler.text_cfg": 0.3}),
@@ -154,7 +156,7 @@ SHEETS: dict[str, list[Cell]] = {
         source(FOUND),
         Cell("heat", FOUND, {}, "Where the model looks"),
         Cell("edit in the region", FOUND),
-        Cell("without a mask", HAIR, {"Instruction.instruction": "make her hair red"}),
+        Cell("without a mask", FOUND, {"Encode source, region.mask": None}),
     ],
     "IP2PGuidanceGrid-1": [Cell("", GRID)],
     "IP2PAutoGuidance-1": [
@@ -176,6 +178,7 @@ SHEETS: dict[str, list[Cell]] = {
         *(Cell(f"turn {turn}", TURNS, {}, "Result", turn - 1) for turn in (1, 2, 3)),
     ],
     "IP2PRestore-1": [
+        source(REGION),
         Cell("no mask", REGION, UNMASKED),
         Cell("mask, feather 0", REGION, {"Restore.feather": 0}),
         Cell("mask, feather 24", REGION, {"Restore.feather": 24}),

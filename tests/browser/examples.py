@@ -6,46 +6,105 @@ from pathlib import Path
 
 import numpy as np
 from instruct_pix2pix.mini.landscapes import Landscape
-from instruct_pix2pix.mini.scenes import render, sample_image
+from instruct_pix2pix.mini.objects import Object
+from instruct_pix2pix.mini.portraits import Portrait
+from instruct_pix2pix.mini.scenes import SAMPLES, Scene, mask, render
 from PIL import Image, ImageDraw
 
 PICTURES = Path(__file__).resolve().parents[2] / "workflows" / "pictures"
 SIDE = 512
-# The picture of each file: one of SAMPLES.
-EXAMPLES = {
-    "ip2p-woman.png": "portrait - long brown hair",
-    "ip2p-woman-masked.png": "portrait - long brown hair",
-    "ip2p-sweater.png": "portrait - bob, sweater",
-    "ip2p-man.png": "portrait - suit",
-    "ip2p-house.png": "landscape - sunny house",
-    "ip2p-lake.png": "landscape - summer lake",
-    "ip2p-vase.png": "object - vase",
-    "ip2p-wall.png": "portrait - short blonde hair",
+# The picture of each file. No two templates show the same person, as far as that goes.
+EXAMPLES: dict[str, Scene] = {
+    "ip2p-woman.png": SAMPLES["portrait - long brown hair"],
+    "ip2p-woman-masked.png": Portrait(
+        101,
+        hair_style="curly",
+        hair_color="black",
+        skin="dark",
+        garment="dress",
+        garment_color="yellow",
+    ),
+    "ip2p-man.png": SAMPLES["portrait - suit"],
+    "ip2p-beach.png": SAMPLES["portrait - at the beach"],
+    "ip2p-sweater.png": Portrait(
+        114,
+        hair_style="bun",
+        hair_color="blonde",
+        skin="fair",
+        garment="sweater",
+        garment_color="purple",
+    ),
+    "ip2p-jacket.png": Portrait(
+        124,
+        hair_style="short",
+        hair_color="black",
+        skin="tan",
+        garment="leather jacket",
+        garment_color="red",
+        beard="beard",
+    ),
+    "ip2p-hoodie.png": Portrait(
+        131,
+        hair_style="ponytail",
+        hair_color="black",
+        skin="brown",
+        garment="hoodie",
+        garment_color="green",
+    ),
+    "ip2p-dress.png": Portrait(
+        143,
+        hair_style="bob",
+        hair_color="red",
+        skin="fair",
+        garment="dress",
+        garment_color="green",
+    ),
+    "ip2p-long.png": Portrait(174, hair_color="black", skin="tan", garment_color="red"),
+    "ip2p-shirt.png": Portrait(
+        154,
+        hair_style="short",
+        hair_color="red",
+        skin="fair",
+        garment_color="blue",
+        beard="mustache",
+    ),
+    "ip2p-raincoat.png": Portrait(
+        161,
+        hair_style="curly",
+        hair_color="brown",
+        garment="raincoat",
+        garment_color="yellow",
+    ),
+    "ip2p-wall.png": SAMPLES["portrait - short blonde hair"],
+    "ip2p-house.png": SAMPLES["landscape - sunny house"],
+    "ip2p-cottage.png": Landscape(49),
+    "ip2p-farm.png": Landscape(45),
+    "ip2p-lake.png": Landscape(44, landmark="lake"),
+    "ip2p-road.png": Landscape(44, landmark="road"),
+    "ip2p-vase.png": SAMPLES["object - vase"],
+    "ip2p-cat.png": Object(13, subject="cat"),
 }
-# No sample: mountains and a road, whose shapes stay in winter.
-ROAD = "ip2p-road.png"
-# The sample's mask (hair) is in the alpha channel, where the editor's mask editor saves it.
-MASKED = {"ip2p-woman-masked.png"}
+# The mask of the hair is in the alpha channel, where the editor's mask editor saves it.
+MASKED = "ip2p-woman-masked.png"
 WALL = "ip2p-wall.png"  # a room with a small portrait in a frame, masked
 
 
 def draw_examples() -> None:
     """Write all of them."""
     PICTURES.mkdir(exist_ok=True)
-    for name in (*EXAMPLES, ROAD):
+    for name in EXAMPLES:
         draw_example(name).save(PICTURES / name, optimize=True)
 
 
 def draw_example(name: str) -> Image.Image:
-    """The picture of one of EXAMPLES, or ROAD."""
-    if name == ROAD:
-        return Image.fromarray(render(Landscape(12, landmark="road"), SIDE))
-    pixels, mask = sample_image(EXAMPLES[name], 0, SIDE)
-    picture = Image.fromarray(pixels)
+    """The picture of one of EXAMPLES."""
+    scene = EXAMPLES[name]
+    picture = Image.fromarray(render(scene, SIDE))
     if name == WALL:
         return on_a_wall(picture)
-    if name in MASKED:
-        picture.putalpha(Image.fromarray(np.where(mask, 0, 255).astype(np.uint8)))
+    if name == MASKED:
+        hair = mask(scene, "hair", SIDE)
+        picture.putalpha(Image.fromarray(np.where(hair, 0, 255).astype(np.uint8)))
     return picture
 
 

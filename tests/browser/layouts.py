@@ -123,14 +123,14 @@ LAYOUTS = {
     ),
     "Edit the background - InstructPix2Pix": Layout(
         "change-the-background",
-        "Press **Run**. Then name another place in *Instruction*: *put her in front of a forest*, "
-        "*change the background to a library*, *mountains*, *a city at night*." + SCALES + OWN,
+        "Press **Run**. Then name another place in *Instruction*: *put him in front of a forest*, "
+        "*change the background to a library*, *mountains*, *a beach*." + SCALES + OWN,
         WHOLE,
     ),
     "Edit art medium - InstructPix2Pix": Layout(
         "art-medium",
         "Press **Run**. Then name another medium in *Instruction*: *turn it into a pencil sketch*, "
-        "*a comic*, *an oil painting*, *a mosaic*, *black and white*." + SCALES + OWN,
+        "*a watercolor*, *an oil painting*, *a mosaic*, *black and white*." + SCALES + OWN,
         WHOLE,
     ),
     "Edit a region that you paint - InstructPix2Pix": Layout(

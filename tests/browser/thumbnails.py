@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from instruct_pix2pix.edits.prompt import Prompt, node
-from instruct_pix2pix.edits.settings import BUILT_IN, TEXT_TO_IMAGE
+from instruct_pix2pix.edits.settings import BUILT_IN, BUILT_IN_SCALES, TEXT_TO_IMAGE
 from instruct_pix2pix.headless.client import Client
 from instruct_pix2pix.headless.server import PrivateServer
 from instruct_pix2pix.headless.workflow import load_prompt, patched
@@ -23,6 +23,7 @@ from .examples import draw_examples
 from .layouts import LAYOUTS
 from .stand_ins import write_stand_ins
 from .templates import WORKFLOWS, api_file
+from .twins import CHECKPOINT
 
 STYLE = WORKFLOWS.parent / "runs" / "style.safetensors"  # which style.py writes
 
@@ -40,7 +41,8 @@ def with_own_style(prompt: Prompt) -> None:
         choice = {"checkpoint": TEXT_TO_IMAGE, "weights": "auto"}
         prompt[key] = node(title, "IP2PLoadCheckpoint", **choice)
     model, clip = ([roles["Your style"], slot] for slot in (0, 1))
-    strengths = {"strength_model": 1.0, "strength_clip": 1.0}
+    # Twice what was learned, so that a thumbnail shows it.
+    strengths = {"strength_model": 2.0, "strength_clip": 2.0}
     prompt["look"] = node(
         "Look", "IP2PLoadLora", model=model, clip=clip, lora_name=STYLE.name, **strengths
     )
@@ -48,11 +50,11 @@ def with_own_style(prompt: Prompt) -> None:
     merge["inputs"] |= {"custom": ["look", 0], "custom_clip": ["look", 1]}
 
 
-async def pictures(server: PrivateServer, title: str) -> tuple[bytes, list[bytes]]:
+async def pictures(server: PrivateServer, prompt: Prompt) -> tuple[bytes, list[bytes]]:
     """The source and the results of running a template's prompt with the built-in model."""
-    prompt = load_prompt(api_file(title))
-    if TEXT_TO_IMAGE not in str(prompt):
-        prompt = patched(prompt, {"Model.checkpoint": BUILT_IN})
+    if CHECKPOINT in str(prompt):
+        scales = {f"Sampler.{name}": value for name, value in BUILT_IN_SCALES.items()}
+        prompt = patched(prompt, {"Model.checkpoint": BUILT_IN, **scales})
     with_own_style(prompt)
     async with Client(server.url) as client:
         await client.ready()
@@ -61,7 +63,9 @@ async def pictures(server: PrivateServer, title: str) -> tuple[bytes, list[bytes
         result = await client.run(prompt)
         with tempfile.TemporaryDirectory() as folder:
             before, results = b"", []
-            for made in result.outputs:
+            # In the prompt's order: "before" and "after" of pairs may be made either way round.
+            titles = [made["_meta"]["title"] for made in prompt.values()]
+            for made in sorted(result.outputs, key=lambda made: titles.index(made.title)):
                 await client.save(made.file, Path(folder) / "picture.png")
                 picture = (Path(folder) / "picture.png").read_bytes()
                 if made.title == "The source":
@@ -71,14 +75,20 @@ async def pictures(server: PrivateServer, title: str) -> tuple[bytes, list[bytes
     return before, results
 
 
-def thumbnail(before: bytes, results: list[bytes], side: int = 512) -> Image.Image:
-    """One result: half of the source beside half of the edit. Two: half of each. More: four of
-    them, or the source and three. A result of another size than the source is a sheet, and shown as
-    it is."""
+def is_of_a_region(prompt: Prompt) -> bool:
+    """Whether a mask keeps the edit to a part of the picture."""
+    return any("mask" in made["inputs"] for made in prompt.values())
+
+
+def thumbnail(before: bytes, results: list[bytes], region: bool, side: int = 512) -> Image.Image:
+    """Of an edit of a region, the middle of the source beside the middle of the result, so that
+    both show the whole face or thing. Of another edit, half of the source beside the other half of
+    the result; of two results, half of each. More: four of them, or the source and three. A result
+    of another size than the source is a sheet, and shown as it is."""
     if not before:
-        # Pairs, the pictures before and then those after: the first pair and the third.
+        # Pairs, the pictures before and then those after: the second pair and the fourth.
         half = len(results) // 2
-        before, *results = (results[n] for n in (0, half, 2, half + 2))
+        before, *results = (results[n] for n in (1, half + 1, 3, half + 3))
         return four([Image.open(io.BytesIO(picture)) for picture in (before, *results)], side)
     opened = [Image.open(io.BytesIO(picture)).convert("RGB") for picture in (before, *results)]
     if opened[1].size != opened[0].size:
@@ -88,13 +98,14 @@ def thumbnail(before: bytes, results: list[bytes], side: int = 512) -> Image.Ima
         source, edits = edits[0], edits[1:]
     if len(edits) == 3:
         edits.insert(0, source)
-    if len(edits) == 1:
-        half = side // 2
-        sheet = edits[0]
-        sheet.paste(source.crop((0, 0, half, side)), (0, 0))
-        sheet.paste("white", (half - 2, 0, half + 2, side))
-        return sheet
-    return four(edits[:4], side)
+    if len(edits) > 1:
+        return four(edits[:4], side)
+    half = side // 2
+    left, right = (side // 4, side // 4) if region else (0, half)
+    sheet = Image.new("RGB", (side, side), "white")
+    sheet.paste(source.crop((left, 0, left + half - 2, side)), (0, 0))
+    sheet.paste(edits[0].crop((right + 2, 0, right + half, side)), (half + 2, 0))
+    return sheet
 
 
 def four(pictures: list[Image.Image], side: int) -> Image.Image:
@@ -117,7 +128,9 @@ def main() -> None:
         try:
             asyncio.run(server.start())
             for title in titles:
-                sheet = thumbnail(*asyncio.run(pictures(server, title)))
+                prompt = load_prompt(api_file(title))
+                made = asyncio.run(pictures(server, prompt))
+                sheet = thumbnail(*made, is_of_a_region(prompt))
                 sheet.save(WORKFLOWS / f"{title}.jpg", quality=88, optimize=True)
         finally:
             server.stop()

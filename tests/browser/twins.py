@@ -94,7 +94,7 @@ def with_preset(prompt: Prompt, preset: str, value: str, subject: str = "") -> P
 
 def only_what_was_asked() -> Prompt:
     """The region is found in the whole picture, and then the model itself is kept to it."""
-    prompt = local("edit-only-what-was-asked", "woman", "make her hair red")
+    prompt = local("edit-only-what-was-asked", "beach", "make her hair blue")
     prompt["whole"] = {**prompt["encode"], "_meta": {"title": "Encode source, whole"}}
     prompt["region"]["inputs"] |= {"source": ["whole", 0], "frame": ["whole", 1]}
     inputs = {**prompt["encode"]["inputs"], "mask": ["region", 0]}
@@ -112,7 +112,7 @@ def masked(prompt: Prompt, **encode: Any) -> Prompt:
 
 
 def several_seeds() -> Prompt:
-    prompt = plain("several-seeds-at-once", "house", "make it look like autumn")
+    prompt = plain("several-seeds-at-once", "hoodie", "change the background to a beach")
     prompt["many"] = node("How many", "RepeatLatentBatch", samples=["encode", 0], amount=4)
     prompt["sampler"]["inputs"]["source"] = ["many", 0]
     return prompt
@@ -120,7 +120,7 @@ def several_seeds() -> Prompt:
 
 def compare_guidance() -> Prompt:
     """The same edit at a high scale, plain and with its push held back."""
-    prompt = plain("compare-guidance", "woman", "make her hair pink", text_cfg=15.0)
+    prompt = plain("compare-guidance", "cottage", "make it snow", text_cfg=15.0)
     guidance = NEUTRAL | {"text_end": 0.5, "rescale": 0.7, "rescale_space": "v"}
     prompt["guidance"] = node("Guidance", "IP2PGuidance", **guidance)
     sampler = {**prompt["sampler"]["inputs"], "guidance": ["guidance", 0]}
@@ -147,7 +147,7 @@ def guidance_grid() -> Prompt:
 
 
 def auto_tune() -> Prompt:
-    prompt = local("auto-tune-the-two-scales", "woman", "make her hair red")
+    prompt = local("auto-tune-the-two-scales", "raincoat", "make her hair pink")
     inputs = shared(prompt["sampler"], "text_cfg", "image_cfg")
     tries = {"vae": ["model", 2], "keep": 0.5, "probes": 9, "seeds": 2}
     prompt["sampler"] = node("Auto guidance", "IP2PAutoGuidance", **inputs, **tries)
@@ -156,11 +156,9 @@ def auto_tune() -> Prompt:
 
 
 def edit_in_turns() -> Prompt:
-    prompt = plain("edit-in-turns", "lake", "none")
+    prompt = plain("edit-in-turns", "dress", "none")
     inputs = shared(prompt["sampler"], "instruction", "negative")
-    lines = (
-        "change the season to autumn\nadd a rainbow to the sky\nturn it into a watercolor painting"
-    )
+    lines = "make her hair blonde\nput on a yellow raincoat\nmake her wear sunglasses"
     turns = {"clip": ["model", 1], "instructions": lines, "mask_each": False}
     prompt["sampler"] = node("Turns", "IP2PEditChain", **inputs, **turns)
     del prompt["instruction"]
@@ -173,7 +171,7 @@ def make_pairs() -> Prompt:
     prompt = {"model": node("Model", "IP2PLoadCheckpoint", **choice)}
     captions = {
         "before": "a house in summer at noon",
-        "after": "a house in summer at sunset",
+        "after": "a house in winter at noon",
     }
     parts = {name: ["model", i] for i, name in enumerate(("model", "clip", "vae"))}
     prompt["pairs"] = node(
@@ -183,7 +181,7 @@ def make_pairs() -> Prompt:
         **captions,
         **{"samples": 4, "keep": 4, "swap_from": 0.1, "swap_to": 0.9, "cfg_from": 3.0},
         **{"cfg_to": 5.0, "steps": 20, "sampler_name": "euler_ancestral", "scheduler": "normal"},
-        **{"seed": 4, "thresholds": "authors", "denoise": 1.0},
+        **{"seed": 1, "thresholds": "authors", "denoise": 1.0},
     )
     for number, name in enumerate(("before", "after")):
         prefix = f"ip2p/make-pairs-{name}"
@@ -195,7 +193,7 @@ def make_pairs() -> Prompt:
 
 def teach() -> Prompt:
     """The built-in model learns from the bundled pairs, and edits with what it has learnt."""
-    prompt = plain("teach-your-own-edit", "woman", "put a red line round the picture")
+    prompt = plain("teach-your-own-edit", "cat", "put a red line round the picture")
     prompt["pairs"] = node("Pairs", "IP2PLoadPairs", folder=EXAMPLE, limit=0)
     prompt["seen"] = node("Pairs, seen", "PreviewImage", images=["pairs", 2])
     prompt["train"] = node(
@@ -246,7 +244,7 @@ def real(slug: str, picture: str, instruction: str, **settings: Any) -> Prompt:
 
 
 def lora_and_controlnet() -> Prompt:
-    prompt = real("with-lora-and-controlnet", "house", "add a rainbow to the sky")
+    prompt = real("with-lora-and-controlnet", "cottage", "add a rainbow to the sky")
     prompt["lora"] = node(
         "LoRA",
         "LoraLoader",
@@ -288,7 +286,7 @@ def lora_and_controlnet() -> Prompt:
 
 def your_style() -> Prompt:
     """An editor that draws like an ordinary model: editor + style - base, words included."""
-    prompt = real("your-style-as-an-editor", "house", "make it look like autumn")
+    prompt = real("your-style-as-an-editor", "road", "add a rainbow to the sky")
     for key, title, name in (("style", "Your style", STYLE), ("base", "SD 1.5", BASE)):
         prompt[key] = node(title, "CheckpointLoaderSimple", ckpt_name=name)
     roles = {"editor": "model", "custom": "style", "base": "base"}
@@ -311,13 +309,13 @@ TWINS: dict[str, Callable[[], Prompt]] = {
     "edit-only-what-was-asked": only_what_was_asked,
     "hair-color": lambda: local("hair-color", "woman", "change the hair color from brown to red"),
     "hairstyle-glasses-and-hats": lambda: with_preset(
-        local("hairstyle-glasses-and-hats", "man", "none", 12, threshold=0.65),
+        local("hairstyle-glasses-and-hats", "jacket", "none", 12, threshold=0.65),
         "glasses",
         "sunglasses",
         "him",
     ),
     "virtual-makeup": lambda: local(
-        "virtual-makeup", "woman", "put red lipstick on her", threshold=0.65
+        "virtual-makeup", "long", "put red lipstick on her", threshold=0.65
     ),
     "virtual-try-on": lambda: local(
         "virtual-try-on", "sweater", "put on a red dress", grow=8, threshold=0.4
@@ -329,14 +327,14 @@ TWINS: dict[str, Callable[[], Prompt]] = {
         "season-summer-to-winter", "road", "turn summer into winter"
     ),
     "change-the-background": lambda: plain(
-        "change-the-background", "woman", "change the background to a beach"
+        "change-the-background", "man", "change the background to a city at night"
     ),
     "material-wood-marble-bronze": lambda: local(
         "material-wood-marble-bronze", "vase", "make it out of wood", threshold=0.4
     ),
-    "art-medium": lambda: plain("art-medium", "lake", "turn it into a watercolor painting"),
+    "art-medium": lambda: plain("art-medium", "farm", "turn it into a comic"),
     "edit-only-a-region": lambda: masked(
-        plain("edit-only-a-region", "woman-masked", "make her hair green")
+        plain("edit-only-a-region", "woman-masked", "make her hair pink")
     ),
     "small-face-big-edit": lambda: masked(
         plain("small-face-big-edit", "wall", "make his hair blue"), fit="around mask", margin=16
@@ -351,15 +349,15 @@ TWINS: dict[str, Callable[[], Prompt]] = {
     "teach-your-own-edit": teach,
     "with-lora-and-controlnet": lora_and_controlnet,
     "your-photo-your-checkpoint": lambda: real(
-        "your-photo-your-checkpoint", "woman", "give her sunglasses"
+        "your-photo-your-checkpoint", "raincoat", "put her in front of a forest"
     ),
     "your-style-as-an-editor": your_style,
-    "app-hair-stylist": lambda: app("app-hair-stylist", "woman", "hair color", "red", 4),
+    "app-hair-stylist": lambda: app("app-hair-stylist", "hoodie", "hair color", "blonde", 4),
     "app-virtual-try-on": lambda: app(
-        "app-virtual-try-on", "sweater", "clothes", "a red dress", 8, threshold=0.4
+        "app-virtual-try-on", "shirt", "clothes", "a suit", 8, threshold=0.4
     ),
     "app-weather-and-season": lambda: with_preset(
-        plain("app-weather-and-season", "lake", "none"), "season", "autumn"
+        plain("app-weather-and-season", "farm", "none"), "season", "spring"
     ),
     "app-your-photo": lambda: real("app-your-photo", "lake", "make it a sunset"),
 }
