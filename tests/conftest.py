@@ -44,12 +44,14 @@ hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=No
 hypothesis.settings.load_profile("repeatable")
 
 
-# What starts a server or a browser, trains, or edits by the dozen; `make test-fast` leaves it out.
+# What starts a server or a browser, trains, or loads and edits by the dozen; `make test-fast`
+# leaves it out.
 SLOW = (
-    *("browser/", "headless/", "mini/test_evaluate", "mini/test_run"),
-    *("mini/test_training", "nodes/test_over_http", "nodes/test_plugged_in", "nodes/test_sd"),
-    "pairs/test_prompt",
-    *("samplers/comfy/test_cells", "test_end_to_end", "test_packaging", "test_workflows"),
+    *("browser/", "checkpoints/test_lora", "checkpoints/test_merging", "checkpoints/test_saving"),
+    *("checkpoints/test_sdxl", "headless/", "mini/test_evaluate", "mini/test_pairing"),
+    *("mini/test_run", "mini/test_training", "nodes/test_over_http", "nodes/test_plugged_in"),
+    *("nodes/test_sd", "nodes/test_training", "pairs/test_prompt", "samplers/comfy/test_cells"),
+    *("test_end_to_end", "test_packaging", "test_workflows"),
     *("training/test_learning", "training/test_run"),
 )
 
