@@ -82,7 +82,7 @@ def train_in_graph(
         run.train(follow)
         sheet = folder / "samples" / f"step-{run.step}.jpg"
         if not sheet.is_file():  # a run that was ended there by other settings
-            with run.weights.averaged():
+            with run.weights.averaged(), run.autocast:
                 run.shown.sheet(run.step, settings)
         learnt = as_model(run.weights, model, settings.resolution)
         lora = run.weights.lora_tensors()

@@ -108,6 +108,13 @@ def patched_weights(model: ModelPatcher) -> dict[str, Tensor]:
     return weights
 
 
+def halve(unet: nn.Module) -> None:
+    """Keep frozen layers in bf16. Norms stay in fp32, which a CPU's autocast needs of them."""
+    for module in unet.modules():
+        if isinstance(module, (nn.Linear, nn.Conv2d)):
+            module.bfloat16()
+
+
 def save_memory(unet: nn.Module) -> None:
     """Compute inner activations again in the backward pass instead of keeping them."""
     for module in unet.modules():

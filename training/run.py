@@ -179,7 +179,8 @@ class Run:
         began, first = time.monotonic(), self.step
         try:
             if self.step == 0 and self.settings.sample_every and self.processes.first:
-                self.shown.start(self.settings)
+                with self.autocast:
+                    self.shown.start(self.settings)
             while self.step < self.settings.steps and not self.processes.any(self.stopped):
                 loss = self._update()
                 picture = self._look() if self._due_to_look() else None

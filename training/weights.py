@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .adapt import FIRST_CONV, Average, Lora, LowRank, lora_file
-from .network import PREFIX, Trainable, save_memory
+from .network import PREFIX, Trainable, halve, save_memory
 from .settings import RunError, Settings
 from .state import named, pack_optimizer, restore, unpack_optimizer
 from .step import Network
@@ -40,7 +40,9 @@ class Weights:
             learnt = dict(unet.named_parameters())
             if settings.keep:
                 frozen = copy.deepcopy(unet).requires_grad_(False)
-                self.teacher = replace(net, unet=frozen.bfloat16() if bf16 else frozen)
+                if bf16:
+                    halve(frozen)
+                self.teacher = replace(net, unet=frozen)
         if settings.gradient_checkpointing:
             save_memory(unet)
         self.names, self.weights = list(learnt), list(learnt.values())
@@ -51,7 +53,7 @@ class Weights:
         unet, device = self.net.unet, self.net.alphas.device
         unet.requires_grad_(False)
         if bf16:
-            unet.to(torch.bfloat16)
+            halve(unet)
         full = [CONV_IN] if self.net.grown else []
         self.lora = Lora(unet, self.settings.rank, generator("lora", self.settings.seed), full)
         self.lora.to(device)

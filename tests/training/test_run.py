@@ -220,3 +220,19 @@ def test_a_run_tells_of_itself(tmp_path, checkpoint):
     assert (tmp_path / "run" / "samples" / "step-4.jpg").is_file()
     assert set(lines[-1]["branches"]) <= {"no text", "neither", "no picture", "both"}
     assert 'kind = "full"' in (tmp_path / "run" / "run.toml").read_text()
+
+
+@pytest.mark.parametrize("kind", ["full", "lora"])
+def test_half_precision_trains_as_full_precision_does(kind, tmp_path, checkpoint):
+    """With a teacher and samples. bf16 has two to three digits, and Adam makes more of that."""
+    pairs = made()
+    options = dict(pairs=pairs[2:], held_out=pairs[:2], kind=kind, sample_every=2)
+    options |= dict(keep=0.5, lessons=["make it snow"])
+    found = {}
+    for precision in ("fp32", "bf16"):
+        seen = found[precision] = []
+        run(tmp_path / precision, checkpoint, precision=precision, **options).train(seen.append)
+        assert (tmp_path / precision / "samples" / "start-0.png").is_file()
+    for full, half in zip(found["fp32"], found["bf16"], strict=True):
+        assert half.loss != full.loss and half.loss == pytest.approx(full.loss, abs=0.03)
+    assert half.held_out == pytest.approx(full.held_out, abs=0.03)
