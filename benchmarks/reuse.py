@@ -158,7 +158,8 @@ class Bench:
         path = self.folder / name
         if not path.exists():
             outcome = self.make(setting, method, first, edits)
-            np.savez_compressed(path, **vars(outcome))
+            np.savez_compressed(path.with_suffix(".new.npz"), **vars(outcome))
+            path.with_suffix(".new.npz").replace(path)
         with np.load(path) as kept:
             return Outcome(**kept)
 
@@ -268,8 +269,11 @@ def plot(tables: list[tuple[Setting, list[Row]]], path: Path) -> None:
     for setting, rows in tables:
         if setting.steps == 20:
             found.setdefault(setting.title, []).extend(rows)
+    columns = min(len(found), 5)
+    lines = -(-len(found) // columns)
+    size = 3.4 * columns, 3.4 * lines
     figure, grid = plt.subplots(
-        1, len(found), figsize=(4 * len(found), 3.6), sharey=True, squeeze=False
+        lines, columns, figsize=size, sharex=True, sharey=True, squeeze=False
     )
     kinds = {
         "fast": lambda m: m == FAST,
@@ -278,23 +282,25 @@ def plot(tables: list[tuple[Setting, list[Row]]], path: Path) -> None:
         ALONE.name: lambda m: m == ALONE,
         "fewer steps": lambda m: m.steps is not None,
     }
-    for panel, (title, rows) in zip(grid[0], found.items(), strict=True):
+    for panel, (title, rows) in zip(grid.flat, found.items(), strict=False):
         for index, (name, belongs) in enumerate(kinds.items()):
             points = sorted((r.evaluations, r.decibels) for r in rows if belongs(r.method))
             if points:
                 look = f"{'osD^x'[index]}-"
                 panel.plot(*zip(*points, strict=True), look, color=f"C{index}", label=name)
-        panel.set(title=title.replace(", ", "\n", 1), xlabel="evaluations", xlim=(20, 60))
+        panel.set(title=title.replace(", ", "\n", 1), xlim=(20, 60))
         panel.grid(alpha=0.3)
-    grid[0][0].set_ylabel("PSNR to the exact picture, dB")
-    grid[0][0].legend(fontsize=7, loc="upper left")
+    figure.supxlabel("evaluations")
+    figure.supylabel("PSNR to the exact picture, dB")
+    figure.legend(*grid[0][0].get_legend_handles_labels(), loc="upper center", ncols=len(kinds))
+    figure.tight_layout(rect=(0.015, 0, 1, 0.94))
     figure.savefig(path, bbox_inches="tight", dpi=90)
 
 
 def main(
-    main_count: Annotated[int, typer.Option("--main", help="Edits of the first table.")] = 10,
-    others: Annotated[int, typer.Option(help="Edits of each other table.")] = 5,
-    tables: Annotated[int, typer.Option(help="How many tables, of all SETTINGS.")] = 6,
+    main_count: Annotated[int, typer.Option("--main", help="Edits of the first table.")] = 150,
+    others: Annotated[int, typer.Option(help="Edits of each other table.")] = 10,
+    tables: Annotated[int, typer.Option(help="How many tables, of all SETTINGS.")] = 15,
     checkpoint: Path = BUILT_IN,
     kept: Annotated[Path, typer.Option(help="Where the pictures are kept.")] = KEPT,
     output: Path = RESULT,
