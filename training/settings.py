@@ -33,7 +33,7 @@ class Settings:
     keep          share of samples that the frozen model teaches, on other instructions for the same
                   pictures, so that it keeps what it knows. 0 to 1
     ema           average the weights by `ema_decay`; the result is the average
-    optimizer     "adamw", or "adamw8bit" (bitsandbytes, on CUDA)
+    optimizer     "adamw", or "adamw8bit" (bitsandbytes)
     precision     "auto": bf16 on an accelerator, fp32 on the CPU
     gradient_checkpointing  compute activations twice instead of keeping them
     cache         encode every picture and text once, to disk; else anew at each step

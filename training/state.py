@@ -69,11 +69,18 @@ def _states(folder: Path) -> list[Path]:
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's memory as flat tensors, `adam.<number of the weight>.<name>`."""
+    """The optimizer's memory as flat tensors, `adam.<number of the weight>.<name>`.
+
+    Read from its state itself, since in its state_dict bitsandbytes nests what is quantised.
+    """
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     return {
-        f"adam.{number}.{name}": torch.as_tensor(value)
-        for number, state in optimizer.state_dict()["state"].items()
-        for name, value in state.items()
+        # Weights share one table of quantised values, which a file cannot.
+        f"adam.{number}.{name}": value.clone()
+        if name.startswith("qmap")
+        else torch.as_tensor(value)
+        for number, weight in enumerate(weights)
+        for name, value in optimizer.state.get(weight, {}).items()
     }
 
 
@@ -82,7 +89,9 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor
     for key, tensor in tensors.items():
         if key.startswith("adam."):
             _, number, name = key.split(".", 2)
-            state.setdefault(int(number), {})[name] = tensor
+            # bitsandbytes counts its steps by a whole number, torch by a tensor.
+            counted = tensor.ndim == 0 and not tensor.is_floating_point()
+            state.setdefault(int(number), {})[name] = tensor.item() if counted else tensor
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 

@@ -31,7 +31,7 @@ class Weights:
         self.net, self.settings = net, settings
         self.lora: Lora | None = None
         self.teacher: Trainable | None = None
-        unet, device = net.unet, net.alphas.device
+        unet = net.unet
         if settings.kind == "lora":
             learnt = self._add_lora(bf16)
         else:
@@ -47,7 +47,7 @@ class Weights:
             save_memory(unet)
         self.names, self.weights = list(learnt), list(learnt.values())
         self.average = Average(self.weights, settings.ema_decay) if settings.ema else None
-        self.optimizer = _optimizer(self.weights, settings, device)
+        self.optimizer = _optimizer(self.weights, settings)
 
     def _add_lora(self, bf16: bool) -> dict[str, nn.Parameter]:
         unet, device = self.net.unet, self.net.alphas.device
@@ -145,13 +145,9 @@ def _copies(unet: nn.Module) -> dict[str, Tensor]:
     return {name: weight.detach().clone() for name, weight in unet.state_dict().items()}
 
 
-def _optimizer(
-    weights: list[nn.Parameter], settings: Settings, device: torch.device
-) -> torch.optim.Optimizer:
+def _optimizer(weights: list[nn.Parameter], settings: Settings) -> torch.optim.Optimizer:
     if settings.optimizer == "adamw":
         return torch.optim.AdamW(weights, settings.learning_rate)
-    if device.type != "cuda":
-        raise RunError(f"optimizer: adamw8bit needs CUDA, this runs on {device.type}. Use adamw.")
     try:
         from bitsandbytes.optim import AdamW8bit
     except ImportError as error:
