@@ -20,9 +20,9 @@ from PIL import Image
 
 DOCS = Path(__file__).resolve().parent
 IMAGES = DOCS / "images"
-WORKFLOW = DOCS.parent / "workflows" / "api" / "hair-color.json"
-TEXT_CFGS = (1.0, 2.0, 4.0, 7.5)
-IMAGE_CFGS = (1.0, 1.5, 2.0)
+WORKFLOW = DOCS.parent / "workflows" / "api" / "weather.json"
+TEXT_CFGS = (0.5, 2.0, 5.0, 10.0)
+IMAGE_CFGS = (1.0, 1.5, 3.0)
 CELL = 192
 
 

@@ -137,9 +137,9 @@ def shared(sampler: Node, *left_out: str) -> dict[str, Any]:
 
 
 def guidance_grid() -> Prompt:
-    prompt = plain("guidance-grid", "woman", "make her hair red")
+    prompt = plain("guidance-grid", "house", "make it snow")
     inputs = shared(prompt["sampler"], "text_cfg", "image_cfg")
-    lists = {"text_cfgs": "1, 2, 5", "image_cfgs": "1, 1.5, 2.5", "vae": ["model", 2]}
+    lists = {"text_cfgs": "0.5, 2, 10", "image_cfgs": "1, 1.5, 3", "vae": ["model", 2]}
     prompt["sampler"] = node("Grid", "IP2PGuidanceGrid", **inputs, **lists)
     prompt["result"]["inputs"]["images"] = ["sampler", 1]
     del prompt["decode"], prompt["restore"]
