@@ -23,7 +23,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "nodes" / "web" / "docs" / "images"
 SIDE = 184
-WHOLE = 440
+WHOLE = 420
 
 HAIR, WEATHER, REGION = "hair-color", "weather", "edit-only-a-region"
 FOUND, DRESS, SAMPLED = (
