@@ -51,8 +51,8 @@ def save_model(
         tensors |= config.process_vae_state_dict_for_saving(dict(vae.get_sd()))
     architecture = bytes(described.tolist()).decode() if described is not None else "{}"
     tensors = converted(tensors, precision)
-    described_by = metadata_of(family, path.stem, _sampling(model), json.loads(architecture))
-    write(path, tensors | _sampling(model), described_by)
+    described_by = metadata_of(family, path.stem, sampling_of(model), json.loads(architecture))
+    write(path, tensors | sampling_of(model), described_by)
 
 
 def save_parts(path: Path, parts: Parts, precision: Precision | None) -> None:
@@ -138,7 +138,7 @@ def _converted(name: str, tensor: torch.Tensor, dtype: torch.dtype | None) -> to
     return converted
 
 
-def _sampling(model: ModelPatcher) -> StateDict:
+def sampling_of(model: ModelPatcher) -> StateDict:
     """The tensors by which ComfyUI knows how a model samples, {} for one that predicts noise."""
     sampling = model.get_model_object("model_sampling")
     if not isinstance(sampling, comfy.model_sampling.V_PREDICTION):

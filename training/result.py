@@ -11,8 +11,8 @@ from comfy.model_patcher import ModelPatcher
 
 from ..checkpoints.families import family_of
 from ..checkpoints.layouts import Parts
-from ..checkpoints.models import build_model
-from ..checkpoints.saving import save_model
+from ..checkpoints.models import architecture_of, build_model
+from ..checkpoints.saving import sampling_of, save_model
 from ..checkpoints.signs import unet_signs
 from .settings import RunError
 from .state import write_tensors
@@ -28,7 +28,10 @@ def as_model(weights: Weights, model: ModelPatcher, resolution: int) -> ModelPat
     family = family_of(signs) if signs else None
     if family is None:
         raise RunError("model: this base's UNet is that of no InstructPix2Pix family.")
-    parts = Parts(family, unet=unet, vae={}, text=(), resolution=resolution)
+    told = architecture_of(model)
+    if resolution != told.get("resolution", family.resolution):
+        told["resolution"] = resolution
+    parts = Parts(family, unet, {}, (), resolution, sampling_of(model), architecture=told)
     return build_model(parts, "the trained model")
 
 
