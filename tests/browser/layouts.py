@@ -175,8 +175,8 @@ LAYOUTS = {
     "Guidance - compare plain and held back - InstructPix2Pix": Layout(
         "compare-guidance",
         "The same edit twice at a high `text_cfg`, which burns colors and contrast. *Guidance* "
-        "ends the push at half of the steps (`text_end`) and takes contrast back (`rescale`): the "
-        "edit stays, and the picture looks natural." + OWN,
+        "ends the push at half of the steps (`text_end`): the edit stays, and the picture looks "
+        "natural. `rescale` 0.7 takes contrast back instead." + OWN,
         (
             PICTURE,
             CHANGE,

@@ -75,16 +75,10 @@ async def pictures(server: PrivateServer, prompt: Prompt) -> tuple[bytes, list[b
     return before, results
 
 
-def is_of_a_region(prompt: Prompt) -> bool:
-    """Whether a mask keeps the edit to a part of the picture."""
-    return any("mask" in made["inputs"] for made in prompt.values())
-
-
-def thumbnail(before: bytes, results: list[bytes], region: bool, side: int = 512) -> Image.Image:
-    """Of an edit of a region, the middle of the source beside the middle of the result, so that
-    both show the whole face or thing. Of another edit, half of the source beside the other half of
-    the result; of two results, half of each. More: four of them, or the source and three. A result
-    of another size than the source is a sheet, and shown as it is."""
+def thumbnail(before: bytes, results: list[bytes], side: int = 512) -> Image.Image:
+    """The middle of the source beside the same middle of the result, so that what is edited can
+    be compared; of two results, the middle of each. More: four of them, or the source and three.
+    A result of another size than the source is a sheet, and shown as it is."""
     if not before:
         # Pairs, the pictures before and then those after: the second pair and the fourth.
         half = len(results) // 2
@@ -101,10 +95,9 @@ def thumbnail(before: bytes, results: list[bytes], region: bool, side: int = 512
     if len(edits) > 1:
         return four(edits[:4], side)
     half = side // 2
-    left, right = (side // 4, side // 4) if region else (0, half)
     sheet = Image.new("RGB", (side, side), "white")
-    sheet.paste(source.crop((left, 0, left + half - 2, side)), (0, 0))
-    sheet.paste(edits[0].crop((right + 2, 0, right + half, side)), (half + 2, 0))
+    for left, picture in ((0, source), (half + 2, edits[0])):
+        sheet.paste(picture.crop((side // 4, 0, side // 4 + half - 2, side)), (left, 0))
     return sheet
 
 
@@ -130,7 +123,7 @@ def main() -> None:
             for title in titles:
                 prompt = load_prompt(api_file(title))
                 made = asyncio.run(pictures(server, prompt))
-                sheet = thumbnail(*made, is_of_a_region(prompt))
+                sheet = thumbnail(*made)
                 sheet.save(WORKFLOWS / f"{title}.jpg", quality=88, optimize=True)
         finally:
             server.stop()

@@ -120,8 +120,8 @@ def several_seeds() -> Prompt:
 
 def compare_guidance() -> Prompt:
     """The same edit at a high scale, plain and with its push held back."""
-    prompt = plain("compare-guidance", "cottage", "make it snow", text_cfg=15.0)
-    guidance = NEUTRAL | {"text_end": 0.5, "rescale": 0.7, "rescale_space": "v"}
+    prompt = plain("compare-guidance", "beach", "make her hair blue", text_cfg=15.0)
+    guidance = NEUTRAL | {"text_end": 0.5}
     prompt["guidance"] = node("Guidance", "IP2PGuidance", **guidance)
     sampler = {**prompt["sampler"]["inputs"], "guidance": ["guidance", 0]}
     prompt["held"] = node("Sampler, with guidance", "IP2PKSampler", **sampler)
