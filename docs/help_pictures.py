@@ -91,6 +91,11 @@ UPRIGHT = {
 MASK = {"mask": node("Mask", "MaskPreview", mask=["2", 1])}
 BEACH = {"Instruction.instruction": "change the background to a beach"}
 SNOW = {"Instruction.instruction": "make it snow"}
+PINK = {
+    "Source.image": "ip2p-raincoat.png",
+    "Instruction.instruction": "make her hair pink",
+    "Restore.mask": None,
+}
 UNMASKED = {"Encode source.mask": None}
 
 
@@ -163,14 +168,14 @@ SHEETS: dict[str, list[Cell]] = {
         source(TUNED),
         Cell("found", TUNED),
         Cell(
-            "text 2, image 2",
-            WEATHER,
-            SNOW | {"Sampler.text_cfg": 2.0, "Sampler.image_cfg": 2.0},
+            "too weak: 0.3, 3",
+            HAIR,
+            PINK | {"Sampler.text_cfg": 0.3, "Sampler.image_cfg": 3.0},
         ),
         Cell(
-            "text 14, image 1",
-            WEATHER,
-            SNOW | {"Sampler.text_cfg": 14.0, "Sampler.image_cfg": 1.0},
+            "too strong: 15, 1",
+            HAIR,
+            PINK | {"Sampler.text_cfg": 15.0, "Sampler.image_cfg": 1.0},
         ),
     ],
     "IP2PEditChain-1": [
