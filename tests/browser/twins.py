@@ -170,8 +170,8 @@ def make_pairs() -> Prompt:
     choice = {"checkpoint": TEXT_TO_IMAGE, "weights": "auto"}
     prompt = {"model": node("Model", "IP2PLoadCheckpoint", **choice)}
     captions = {
-        "before": "a house in summer at noon",
-        "after": "a house in winter at noon",
+        "before": "a woman with a bob and glasses in a red sweater",
+        "after": "a woman with a bob and sunglasses in a red sweater",
     }
     parts = {name: ["model", i] for i, name in enumerate(("model", "clip", "vae"))}
     prompt["pairs"] = node(
@@ -181,7 +181,7 @@ def make_pairs() -> Prompt:
         **captions,
         **{"samples": 4, "keep": 4, "swap_from": 0.1, "swap_to": 0.9, "cfg_from": 3.0},
         **{"cfg_to": 5.0, "steps": 20, "sampler_name": "euler_ancestral", "scheduler": "normal"},
-        **{"seed": 1, "thresholds": "authors", "denoise": 1.0},
+        **{"seed": 3, "thresholds": "authors", "denoise": 1.0},
     )
     for number, name in enumerate(("before", "after")):
         prefix = f"ip2p/make-pairs-{name}"
