@@ -62,7 +62,7 @@ def asked(workflow: str, *instructions: str) -> list[Cell]:
 
 def guided(label: str, **inputs: Any) -> Cell:
     """An edit with scales that are too strong, and IP2PGuidance."""
-    strong = {"Sampler.text_cfg": 20.0}
+    strong = {"Sampler.text_cfg": 12.0}
     if not inputs:
         return Cell(label, HAIR, strong)
     guidance = {"20": node("Guidance", "IP2PGuidance", **NEUTRAL | inputs)}
@@ -141,13 +141,15 @@ SHEETS: dict[str, list[Cell]] = {
         ),
     ],
     "IP2PGuidance-1": [
-        guided("text_cfg 20"),
+        source(HAIR),
+        guided("text_cfg 12"),
         guided("rescale 0.7, eps", rescale=0.7),
         guided("rescale 0.7, v", rescale=0.7, rescale_space="v"),
     ],
     "IP2PGuidance-2": [
         source(HAIR),
         Cell("image_cfg 1.2 all along", HAIR),
+        Cell("image_cfg 1", HAIR, {"Sampler.image_cfg": 1.0}),
         Cell(
             "image_end 0.5",
             HAIR,
