@@ -25,6 +25,12 @@ from .stand_ins import write_stand_ins
 from .templates import WORKFLOWS, api_file
 from .twins import CHECKPOINT
 
+# Templates whose edit is seen beside the middle: their thumbnails show the right halves.
+BESIDE = (
+    "Edit the background - InstructPix2Pix",
+    "Edit your photo with your pix2pix checkpoint - InstructPix2Pix",
+    "Teach your own edit - pairs folder - InstructPix2Pix",
+)
 STYLE = WORKFLOWS.parent / "runs" / "style.safetensors"  # which style.py writes
 
 
@@ -75,10 +81,12 @@ async def pictures(server: PrivateServer, prompt: Prompt) -> tuple[bytes, list[b
     return before, results
 
 
-def thumbnail(before: bytes, results: list[bytes], side: int = 512) -> Image.Image:
-    """The middle of the source beside the same middle of the result, so that what is edited can
-    be compared; of two results, the middle of each. More: four of them, or the source and three.
-    A result of another size than the source is a sheet, and shown as it is."""
+def thumbnail(
+    before: bytes, results: list[bytes], left: float = 0.25, side: int = 512
+) -> Image.Image:
+    """Half of the source's width, from `left` on, beside the same half of the result, so that what
+    is edited can be compared; of two results, that half of each. More: four of them, or the source
+    and three. A result of another size than the source is a sheet, and shown as it is."""
     if not before:
         # Pairs, the pictures before and then those after: the second pair and the fourth.
         half = len(results) // 2
@@ -96,8 +104,9 @@ def thumbnail(before: bytes, results: list[bytes], side: int = 512) -> Image.Ima
         return four(edits[:4], side)
     half = side // 2
     sheet = Image.new("RGB", (side, side), "white")
-    for left, picture in ((0, source), (half + 2, edits[0])):
-        sheet.paste(picture.crop((side // 4, 0, side // 4 + half - 2, side)), (left, 0))
+    start = round(left * side)
+    for at, picture in ((0, source), (half + 2, edits[0])):
+        sheet.paste(picture.crop((start, 0, start + half - 2, side)), (at, 0))
     return sheet
 
 
@@ -123,7 +132,7 @@ def main() -> None:
             for title in titles:
                 prompt = load_prompt(api_file(title))
                 made = asyncio.run(pictures(server, prompt))
-                sheet = thumbnail(*made)
+                sheet = thumbnail(*made, left=0.5 if title in BESIDE else 0.25)
                 sheet.save(WORKFLOWS / f"{title}.jpg", quality=88, optimize=True)
         finally:
             server.stop()
