@@ -220,8 +220,10 @@ def test_what_fast_saves_and_auto_finds_is_told_and_stands_in_the_results(
     saved = {"Sampler": "25 of 30 evaluations run, 5 reused."}
     assert code == 0 and json.loads(said)["edits"][0]["texts"] == saved, said
     rows, folder = tmp_path / "rows.jsonl", tmp_path / "edited"
-    row = {"image": str(picture), "instruction": "make it snow"}
-    rows.write_text("\n".join(json.dumps(row | {how: "yes"}) for how in ("fast", "auto")))
+    # With the first edit's seed the server would still have its latent, and no sampler would run.
+    row = {"image": str(picture), "instruction": "make it snow", "seed": 1}
+    asked = {"fast": "yes"}, {"auto": "yes", "Sampler.probes": 1}
+    rows.write_text("\n".join(json.dumps(row | how) for how in asked))
     code, said = finished(ip2p("batch", rows, "-o", folder, *server))
     assert code == 0, said
     with (folder / "results.csv").open(newline="", encoding="utf-8") as file:
