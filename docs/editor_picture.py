@@ -35,6 +35,9 @@ def photographed(url: str) -> Image.Image:
         open_workflow(page, json.loads(TEMPLATE.read_text(encoding="utf-8")))
         run(page)
         page.wait_for_function(SHOWN)
+        notice = page.get_by_text("job completed").first  # which comes and goes over the canvas
+        notice.wait_for()
+        notice.wait_for(state="hidden")
         return Image.open(io.BytesIO(page.screenshot(clip=CANVAS)))
 
 
