@@ -11,7 +11,6 @@ these weights lies in runs/finetune, under their SHA-256, and is not done again.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import shutil
@@ -33,6 +32,7 @@ from instruct_pix2pix.mini.drawing import stream  # noqa: E402
 from instruct_pix2pix.mini.evaluate import (  # noqa: E402
     BUILT_IN,
     SUITED,
+    digest,
     held_out_edits,
     named,
     nearest,
@@ -55,7 +55,7 @@ from instruct_pix2pix.training.samples import edit  # noqa: E402
 from instruct_pix2pix.training.settings import Settings  # noqa: E402
 
 RESULT = Path(__file__).with_suffix(".md")
-RUNS = Path("runs/finetune") / hashlib.sha256(BUILT_IN.read_bytes()).hexdigest()[:12]
+RUNS = Path("runs/finetune") / digest(BUILT_IN)
 OLD_SKILLS = "hair color", "weather", "clothes", "material"
 PAIRS, TESTS, SKILLS = 200, 40, 6  # the last of each family
 LESSONS = 100

@@ -11,7 +11,6 @@ second start goes on where the first one ended; remove the folder after a change
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
@@ -34,6 +33,7 @@ from instruct_pix2pix.mini.evaluate import (  # noqa: E402
     BUILT_IN,
     NUMERICS,
     SUITED,
+    digest,
     held_out_edits,
     named,
     nearest,
@@ -138,7 +138,7 @@ class Bench:
 
     def __init__(self, checkpoint: Path, folder: Path) -> None:
         self.loaded = load_checkpoint(checkpoint)
-        self.folder = folder / hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:12]
+        self.folder = folder / digest(checkpoint)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.side = self.loaded.resolution
         self.encoded: tuple[int, Any] = -1, None  # of the batch in work

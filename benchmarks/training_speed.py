@@ -11,7 +11,6 @@ take turns. Times are of the process's processor, so that a busy machine counts 
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 import os
@@ -38,6 +37,7 @@ comfy.cli_args.args.cpu = True
 import comfy.sd1_clip  # noqa: E402
 import diffusers  # noqa: E402
 from finetune import training_pairs  # noqa: E402
+from instruct_pix2pix.mini.evaluate import digest  # noqa: E402
 from instruct_pix2pix.pairs.table import write_pairs  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer  # noqa: E402
@@ -287,15 +287,15 @@ def main(
         for name, run in ways.items():
             found[name].append(run())
             print(name, found[name][-1], flush=True)
-    digest = hashlib.sha256(script.read_bytes()).hexdigest()[:12]
     peers = found["diffusers' script"]
     RESULT.write_text(
         "# Training beside diffusers' script\n\n"
         f"`python benchmarks/training_speed.py --rounds {rounds}`: the layout of Stable Diffusion "
         f"1.5 at a fifth of its width, random weights, all of them trained; {len(pairs)} pairs at "
         f"{SIDE} pixels, {STEPS} steps of {BATCH}, dropout 0.05, AdamW, fp32, one thread of a CPU. "
-        f"diffusers {diffusers.__version__}, its train_instruct_pix2pix.py (SHA-256 {digest}) "
-        f"unchanged; torch {torch.__version__}. Medians of {rounds} runs in turns, each a process. "
+        f"diffusers {diffusers.__version__}, its train_instruct_pix2pix.py (SHA-256 "
+        f"{digest(script)}) unchanged; torch {torch.__version__}. Medians of {rounds} runs in "
+        "turns, each a process. "
         "Seconds are of the processor; those to the first step have start, loading and, for ours "
         "with its cache, the encoding of all pairs in them. Samples a second are of the steps "
         f"after it. The first stage has {first_stage_share(NARROW, SIDE):.0%} of the arithmetic of "

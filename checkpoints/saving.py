@@ -19,7 +19,7 @@ from .families import Family
 from .files import CheckpointError, StateDict
 from .layouts import ARCHITECTURE, ARCHITECTURE_TENSOR, VAE, Parts
 from .merging import weight_of
-from .models import unscaled
+from .models import architecture_of, unscaled
 from .signs import UNET
 
 Precision = Literal["fp16", "bf16", "fp32"]
@@ -44,15 +44,14 @@ def save_model(
     tensors = config.process_unet_state_dict_for_saving(
         {k.removeprefix("diffusion_model."): v for k, v in _weights(model, "diffusion_model.")}
     )
-    described = tensors.pop(UNET + ARCHITECTURE_TENSOR, None)
+    tensors.pop(UNET + ARCHITECTURE_TENSOR, None)  # the metadata have it
     if clip is not None:
         tensors |= config.process_clip_state_dict_for_saving(dict(_weights(clip.patcher, "")))
     if vae is not None:
         tensors |= config.process_vae_state_dict_for_saving(dict(vae.get_sd()))
-    architecture = bytes(described.tolist()).decode() if described is not None else "{}"
-    tensors = converted(tensors, precision)
-    described_by = metadata_of(family, path.stem, sampling_of(model), json.loads(architecture))
-    write(path, tensors | sampling_of(model), described_by)
+    sampling = sampling_of(model)
+    described = metadata_of(family, path.stem, sampling, architecture_of(model))
+    write(path, converted(tensors, precision) | sampling, described)
 
 
 def save_parts(path: Path, parts: Parts, precision: Precision | None) -> None:

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from instruct_pix2pix.edits.prompt import node
+from instruct_pix2pix.edits.prompt import PLAIN_GUIDANCE, node
 from instruct_pix2pix.headless.client import Client, connect
 from instruct_pix2pix.headless.workflow import load_prompt
 from instruct_pix2pix.pictures.sheet import sheet_of
@@ -65,23 +65,10 @@ def guided(label: str, **inputs: Any) -> Cell:
     strong = {"Sampler.text_cfg": 12.0}
     if not inputs:
         return Cell(label, HAIR, strong)
-    guidance = {"20": node("Guidance", "IP2PGuidance", **NEUTRAL | inputs)}
+    guidance = {"20": node("Guidance", "IP2PGuidance", **PLAIN_GUIDANCE | inputs)}
     return Cell(label, HAIR, strong | guidance | {"Sampler.guidance": ["20", 0]})
 
 
-NEUTRAL = {
-    **{
-        f"{part}_{place}": at
-        for part in ("text", "image")
-        for place, at in (("start", 0.0), ("end", 1.0))
-    },
-    **{
-        f"{part}_{name}": value
-        for part in ("text", "image")
-        for name, value in (("curve", "constant"), ("final", 1.0), ("outside", 1.0))
-    },
-    **{"rescale": 0.0, "rescale_space": "eps", "apg_eta": 1.0, "apg_norm": 0.0},
-}
 # A picture as upright as a phone's: the middle of the square sample.
 UPRIGHT = {
     "20": node("Upright", "ImageCrop", image=["2", 0], width=384, height=512, x=64, y=0),
@@ -154,7 +141,7 @@ SHEETS: dict[str, list[Cell]] = {
             "image_end 0.5",
             HAIR,
             {
-                "20": node("Guidance", "IP2PGuidance", **NEUTRAL | {"image_end": 0.5}),
+                "20": node("Guidance", "IP2PGuidance", **PLAIN_GUIDANCE | {"image_end": 0.5}),
                 "Sampler.guidance": ["20", 0],
             },
         ),

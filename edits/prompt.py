@@ -13,10 +13,14 @@ Prompt = dict[str, Node]
 SCALES = {"text_cfg": 1, "image_cfg": 2}
 USUAL_SCALES = {"text_cfg": 4, "image_cfg": 5}
 # The values of IP2PGuidance that change nothing.
-OF_A_SCALE = {"start": 0.0, "end": 1.0, "curve": "constant", "final": 1.0, "outside": 1.0}
 PLAIN_GUIDANCE = {
+    **{
+        f"{scale}_{name}": value
+        for scale in ("text", "image")
+        for name, value in {"start": 0.0, "end": 1.0, "curve": "constant", "final": 1.0}.items()
+    },
     **{"rescale": 0.0, "rescale_space": "eps", "apg_eta": 1.0, "apg_norm": 0.0},
-    **{f"{scale}_{name}": OF_A_SCALE[name] for scale in ("text", "image") for name in OF_A_SCALE},
+    **{"text_outside": 1.0, "image_outside": 1.0},
 }
 
 

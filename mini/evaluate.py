@@ -56,10 +56,14 @@ class Editing:
     side: int
 
 
+def digest(file: Path) -> str:
+    """The first 12 digits of a file's SHA-256, by which figures and kept runs name its content."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+
+
 def named(checkpoint: Path) -> str:
     """Which weights a figure is of, for its heading."""
-    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-    return f"`{checkpoint.name}` of SHA-256 {digest[:12]}"
+    return f"`{checkpoint.name}` of SHA-256 {digest(checkpoint)}"
 
 
 def held_out_edits(family: str, count: int, among: Sequence[str] = KINDS) -> list[Edit]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from instruct_pix2pix.edits.prompt import Node, Prompt, edit_prompt, node
+from instruct_pix2pix.edits.prompt import PLAIN_GUIDANCE, Node, Prompt, edit_prompt, node
 from instruct_pix2pix.edits.settings import BUILT_IN_SCALES, TEXT_TO_IMAGE, defaults_of
 
 API = Path(__file__).resolve().parents[2] / "workflows" / "api"
@@ -21,21 +21,7 @@ CHECKPOINT = "instruct-pix2pix-00-22000.safetensors"
 EXAMPLE = "example (built-in)"  # as IP2PLoadPairs calls the bundled pairs
 # An ordinary model with a look of its own, and the model that it was trained from.
 STYLE, BASE = "DreamShaper_8_pruned.safetensors", "v1-5-pruned-emaonly-fp16.safetensors"
-NEUTRAL = {
-    f"{scale}_{name}": value
-    for scale in ("text", "image")
-    for name, value in {"start": 0.0, "end": 1.0, "curve": "constant", "final": 1.0}.items()
-} | {
-    "rescale": 0.0,
-    "rescale_space": "eps",
-    "apg_eta": 1.0,
-    "apg_norm": 0.0,
-    "text_outside": 1.0,
-    "image_outside": 1.0,
-    "reuse": "off",
-    "image_every": 4,
-    "text_every": 1,
-}
+NEUTRAL = PLAIN_GUIDANCE | {"reuse": "off", "image_every": 4, "text_every": 1}
 
 
 def edit(slug: str, picture: str, instruction: str, **settings: Any) -> Prompt:
