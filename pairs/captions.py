@@ -79,6 +79,7 @@ class Endpoint:
     url      up to and with /v1
     key      sent as a bearer token; "" for none. It is kept in memory alone
     edits    how many edits to ask for, of each caption
+    seed     another one asks with other examples and other seeds; a caption's are its own
     patience seconds that one answer may take
     pause    seconds to wait before the second try; each further one waits twice as long
     """
@@ -258,16 +259,14 @@ class Writer:
 
     def _body(self, caption: str, dialect: Dialect, number: int) -> dict[str, Any]:
         endpoint = self.endpoint
-        seed = (endpoint.seed + number) % 2**31
-        # The same examples for the same caption, others for the next.
-        shown = random.Random(f"{seed} {caption}").sample(
-            self.examples, min(SHOWN, len(self.examples))
-        )
+        # Of the caption too: small models write the same edit of every caption for the same seed.
+        rng = random.Random(f"{endpoint.seed} {number} {caption}")
+        shown = rng.sample(self.examples, min(SHOWN, len(self.examples)))
         body: dict[str, Any] = {
             "model": endpoint.model,
             "temperature": endpoint.temperature,
             "max_tokens": 256 if dialect == "text" else 128 * (endpoint.edits + 1),
-            "seed": seed,
+            "seed": rng.getrandbits(31),
             "messages": [{"role": "system", "content": SYSTEM}],
         }
         if dialect == "text":

@@ -82,6 +82,17 @@ def test_the_text_form_is_the_authors_and_asks_for_one_edit_at_a_time(tmp_path) 
     assert as_text(Triple("a", "b", "c")) == "b\n%%\nc\nEND"
 
 
+def test_each_caption_has_a_seed_of_its_own_and_the_same_one_again(tmp_path) -> None:
+    def seeds(folder: str, **settings) -> dict[str, int]:
+        server = LanguageServer()
+        written(server, tmp_path / folder, CAPTIONS, edits=3, **settings)
+        return {body["messages"][-1]["content"]: body["seed"] for body, *_ in server.requests}
+
+    first = seeds("first")
+    assert len({*first.values()}) == len(CAPTIONS) and seeds("again") == first
+    assert not {*first.values()} & {*seeds("other", seed=1).values()}
+
+
 @pytest.mark.parametrize("dialect", ["json_schema", "text"])
 @pytest.mark.parametrize("failure", [429, 500, "stall", "cut connection", "cut"])
 def test_a_passing_failure_costs_a_try_and_no_triple(dialect, failure, tmp_path) -> None:
