@@ -17,6 +17,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
@@ -30,7 +31,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from ..edits.settings import TEXT_TO_IMAGE
+from ..edits.settings import TEXT_TO_IMAGE, defaults_of
 from ..pairs.layouts import read_pairs
 from ..pairs.pair import Pair, PictureBytes, open_picture
 from ..pairs.table import write_pairs
@@ -190,7 +191,9 @@ def write_triples(run: Run) -> None:
         run.note(language=train_language_model(model, triples, sizes.language_steps))
     command = ("pairs", "write", captions, "--llm", model, "--edits", sizes.edits)
     if "written" not in run.figures:
-        run.note(written=run.ip2p(*command, "-o", run.folder / "triples.jsonl"))
+        began = time.monotonic()
+        written = run.ip2p(*command, "-o", run.folder / "triples.jsonl")
+        run.note(written=written, minutes=(time.monotonic() - began) / 60)
     lines = [as_line(found.triple) for found in run.understood]
     (run.folder / "understood.jsonl").write_text("".join(lines))
     run.note(understood=len(lines))
@@ -198,6 +201,8 @@ def write_triples(run: Run) -> None:
 
 def draw_pairs(run: Run) -> None:
     """The pairs of every triple by Prompt-to-Prompt; all are kept for the filter to see."""
+    # Two pictures, each of them with the caption and without.
+    run.note(evaluations=4 * defaults_of("steps")["steps"])
     if "drawn" in run.figures:
         return
     samples = run.sizes.samples

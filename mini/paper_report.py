@@ -81,16 +81,24 @@ def section(figures: dict[str, Any], sizes: dict[str, Any], triples: Sequence[st
 def came_of(stage: str, figures: dict[str, Any], sizes: dict[str, Any]) -> str:
     """The figures of a stage in words."""
     if stage == "triples":
+        kept, refused = figures["written"]["triples"], figures["written"]["refused"]
         return (
-            f"{figures['written']['triples']} written, of them {figures['understood']} that the "
-            f"drawn world can show; the language model's loss at the end {figures['language']:.3f}"
+            f"{kept} of {kept + sum(refused.values())} triples accepted, "
+            f"{kept / figures['minutes']:.0f} a minute; the drawn world can show "
+            f"{figures['understood']} of them; the language model's loss at the end "
+            f"{figures['language']:.3f}"
         )
     if stage == "pairs":
-        return f"{figures['drawn']['pairs']} drawn"
+        drawn = figures["drawn"]["pairs"]
+        return (
+            f"{drawn} drawn, {60 * drawn / figures['seconds'][stage]:.0f} a CPU minute; each takes "
+            f"{figures['evaluations']} evaluations of the network"
+        )
     if stage == "sets":
+        price = figures["evaluations"] * figures["drawn"]["pairs"] / figures["kept"]
         return (
             f"{figures['shown']} pairs show the edit, {figures['same']} keep the rest, "
-            f"{figures['kept']} do both and are kept"
+            f"{figures['kept']} do both and are kept; one costs {price:.0f} evaluations"
         )
     if stage == "editors":
         return f"two, {sizes['steps']} steps of {sizes['batch']} pairs each"

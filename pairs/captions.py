@@ -79,7 +79,7 @@ class Endpoint:
     url      up to and with /v1
     key      sent as a bearer token; "" for none. It is kept in memory alone
     edits    how many edits to ask for, of each caption
-    seed     another one asks with other examples and other seeds; a caption's are its own
+    seed     decides, with the caption, which examples are shown and what seed the server gets
     patience seconds that one answer may take
     pause    seconds to wait before the second try; each further one waits twice as long
     """

@@ -156,8 +156,10 @@ def test_the_report_has_the_figures_of_the_run_and_the_pictures(run) -> None:
     other = {name: [1, 0.0, 30.0, 20.0] for name in scores}
     for number, name in enumerate(paper.SETS):
         np.save(run.folder / f"edits-{name}.npy", np.full((768, 512, 3), 80 * number, np.uint8))
-    run.note(language=0.25, reading=0.9, written={"triples": 5}, understood=3, drawn={"pairs": 4})
-    run.note(shown=3, same=2, kept=1, seconds={"triples": 7.4, "pairs": 7.4, "sets": 7.4})
+    written = {"triples": 5, "refused": {"nothing changed": 2}}
+    run.note(language=0.25, reading=0.9, written=written, minutes=0.5, understood=3)
+    run.note(drawn={"pairs": 4}, evaluations=80, shown=3, same=2, kept=2)
+    run.note(seconds={"triples": 7.4, "pairs": 7.4, "sets": 7.4})
     page = run.folder / "docs" / "paper.md"
     page.parent.mkdir()
     page.write_text(f"# Kept\n\n{HEADING}\nold\n")
@@ -168,7 +170,9 @@ def test_the_report_has_the_figures_of_the_run_and_the_pictures(run) -> None:
     write_report(run.folder, page)
     text = page.read_text()
     assert text.startswith(f"# Kept\n\n{HEADING}") and "old" not in text and "yet" not in text
-    assert "--captions 3" in text and "| pairs | 7 | 4 drawn |" in text
+    assert "--captions 3" in text and "5 of 7 triples accepted, 10 a minute" in text
+    assert "| pairs | 7 | 4 drawn, 32 a CPU minute" in text
+    assert "2 do both and are kept; one costs 160 evaluations" in text
     assert "| weather | 1 | 0% | 100% | 30.0 | 31.0 | 20.0 | 21.0 |" in text
     assert f"| {WINTER.input} | {WINTER.edit} | {WINTER.output} |" in text
     linked = re.findall(r"\((images/[^)]+)\)", text)
