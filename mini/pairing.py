@@ -17,7 +17,7 @@ import comfy.cli_args
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from safetensors.torch import load_file, save_file
 
 from .captions import caption_pair
@@ -196,10 +196,21 @@ def chart(rows: Sequence[dict[str, Any]]) -> None:
     plt.close(figure)
 
 
-def sheet(pairs: Sequence[np.ndarray], count: int = 6) -> Image.Image:
-    """Edits in rows: before, and after at every swap."""
-    rows = [np.concatenate([some[0, 0], *some[:, 1]], 1)[::2, ::2] for some in pairs[:count]]
-    return Image.fromarray(np.concatenate(rows))
+def sheet(pairs: Sequence[np.ndarray], edits: Sequence[Edit], count: int = 6) -> Image.Image:
+    """Edits in rows, each below its instruction: before, and after at every swap."""
+    columns = ("before", *(f"swap {swap:g}" for swap in SWAPS))
+    side, line = pairs[0].shape[-2] // 2, 26
+    size = side * len(columns), line + count * (side + line)
+    drawn, font = Image.new("RGB", size, "white"), ImageFont.load_default(15)
+    draw = ImageDraw.Draw(drawn)
+    for number, words in enumerate(columns):
+        draw.text(((number + 0.5) * side, line / 2), words, "black", font, "mm")
+    for number, (some, edit) in enumerate(zip(pairs[:count], edits, strict=False)):
+        top = line + number * (side + line)
+        draw.text((4, top + line / 2), edit.instruction, "black", font, "lm")
+        row = np.concatenate([some[0, 0], *some[:, 1]], 1)[::2, ::2]
+        drawn.paste(Image.fromarray(row), (0, top + line))
+    return drawn
 
 
 def main() -> None:
@@ -219,12 +230,13 @@ def main() -> None:
     scenes = examples(HELD_OUT, 200)
     pictures = draw(scenes)
     pairs = drawn_pairs(folder)
-    rows = judge(readers, pairs, [edit for edit, _ in asked_edits(len(pairs))])
+    edits = [edit for edit, _ in asked_edits(len(pairs))]
+    rows = judge(readers, pairs, edits)
     (folder / "rows.json").write_text(json.dumps(rows))
     reading = [accuracy(reader, scenes, pictures) for reader in readers]
     RESULT.write_text(markdown(rows, reading, len(pairs)))
     chart(rows)
-    sheet(pairs).save(SHEET, quality=88)
+    sheet(pairs, edits).save(SHEET, quality=88)
 
 
 if __name__ == "__main__":

@@ -63,19 +63,18 @@ def measure(editing: Editing, edits: list[Edit], text_cfg: float, image_cfg: flo
 
 
 def plot(curves: dict[str, list[Point]], path: Path) -> None:
-    """A line for each curve, with the least and the largest of its scales written beside it."""
+    """A line for each curve, whose square is its largest scale; the legend says both ends."""
     figure, panel = plt.subplots(figsize=(6, 4.5))
     for name, points in curves.items():
-        panel.plot([p.direction for p in points], [p.similarity for p in points], "o-", label=name)
         over_text = points[0].text_cfg != points[-1].text_cfg
-        for point in (points[0], points[-1]):
-            scale = point.text_cfg if over_text else point.image_cfg
-            at = (point.direction, point.similarity)
-            panel.annotate(f"{scale:g}", at, textcoords="offset points", xytext=(6, 6))
+        ends = [p.text_cfg if over_text else p.image_cfg for p in (points[0], points[-1])]
+        where = [[p.direction for p in points], [p.similarity for p in points]]
+        (line,) = panel.plot(*where, "o-", label=f"{name}: {ends[0]:g} to {ends[1]:g}")
+        panel.plot(where[0][-1], where[1][-1], "s", color=line.get_color(), markersize=10)
     panel.set(
         xlabel="edit: cosine between the change and the one asked for",
         ylabel="image: PSNR to the source, dB",
-        title="ip2p-mini: the two scales",
+        title="ip2p-mini: the two scales, the largest of each as a square",
     )
     panel.legend()
     panel.grid(alpha=0.3)
