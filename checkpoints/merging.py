@@ -8,6 +8,7 @@ are the first 4 of the editor's 8, and the source's 4 stay the editor's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import comfy.lora
@@ -76,7 +77,12 @@ def merge_clips(
 
 def weight_of(model: ModelPatcher, key: str) -> Tensor:
     """One weight with the patches that lie on it, float32 on the CPU; a copy."""
-    (weight, convert), *patches = model.get_key_patches(key)[key]
+    return patched_weight(key, model.get_key_patches(key)[key])
+
+
+def patched_weight(key: str, parts: Sequence[Any]) -> Tensor:
+    """The same of an entry of `model.get_key_patches()`, which looks at every weight each time."""
+    (weight, convert), *patches = parts
     cpu, exact = torch.device("cpu"), torch.float32
     weight = comfy.model_management.cast_to_device(weight, cpu, exact, copy=True)
     weight = convert(weight, inplace=True)
@@ -92,9 +98,11 @@ def _add_difference(
 ) -> None:
     """Adds multiplier * (custom - base) by reference: nothing is computed or copied before use."""
     ours, theirs = custom.get_key_patches(), base.get_key_patches()
-    for key in keys & ours.keys() & theirs.keys():
-        minus = (-1.0, theirs[key], 1.0, None, None)
-        merged.add_patches({key: [*ours[key], minus]}, multiplier)
+    differences = {
+        key: [*ours[key], (-1.0, theirs[key], 1.0, None, None)]
+        for key in keys & ours.keys() & theirs.keys()
+    }
+    merged.add_patches(differences, multiplier)
 
 
 def _shapes(model: ModelPatcher) -> dict[str, tuple[int, ...]]:

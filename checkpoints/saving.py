@@ -18,7 +18,7 @@ from .core_class import family_of_model
 from .families import Family
 from .files import CheckpointError, StateDict
 from .layouts import ARCHITECTURE, ARCHITECTURE_TENSOR, VAE, Parts
-from .merging import weight_of
+from .merging import patched_weight
 from .models import architecture_of, unscaled
 from .signs import UNET
 
@@ -120,9 +120,9 @@ def write(path: Path, tensors: StateDict, metadata: dict[str, str]) -> None:
 
 def _weights(model: ModelPatcher, prefix: str) -> Iterator[tuple[str, torch.Tensor]]:
     """Each weight with its patches, in its own precision; one without patches as it is."""
-    for key, (first, *patches) in model.get_key_patches(prefix).items():
-        weight = first[0]
-        yield key, weight_of(model, key).to(weight.dtype) if patches else weight.detach().cpu()
+    for key, parts in model.get_key_patches(prefix).items():
+        weight, patches = parts[0][0], parts[1:]
+        yield key, patched_weight(key, parts).to(weight.dtype) if patches else weight.detach().cpu()
 
 
 def _converted(name: str, tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:

@@ -95,15 +95,23 @@ def candidates(edit: Edit) -> list[Scene]:
 
 
 def nearest(edit: Edit, picture: np.ndarray) -> Scene:
-    """The candidate whose drawing has the least squared distance to the picture.
+    """The candidate whose drawing has the least squared distance to the picture."""
+    return nearest_each(edit, [picture])[0]
+
+
+def nearest_each(edit: Edit, pictures: Sequence[np.ndarray]) -> list[Scene]:
+    """The same for several pictures, with the candidates drawn once.
 
     They are compared at COMPARED pixels a side: of some edits there are a hundred candidates.
     """
     scenes = candidates(edit)
-    small = Image.fromarray(picture).resize((COMPARED, COMPARED), Image.Resampling.BOX)
     drawings = np.stack([render(scene, COMPARED) for scene in scenes]).astype(np.float32)
-    distances = ((drawings - np.asarray(small, np.float32)) ** 2).mean((1, 2, 3))
-    return scenes[int(distances.argmin())]
+    found = []
+    for picture in pictures:
+        small = Image.fromarray(picture).resize((COMPARED, COMPARED), Image.Resampling.BOX)
+        distances = ((drawings - np.asarray(small, np.float32)) ** 2).mean((1, 2, 3))
+        found.append(scenes[int(distances.argmin())])
+    return found
 
 
 def psnr(a: np.ndarray, b: np.ndarray, where: np.ndarray | None = None) -> float:
@@ -172,8 +180,9 @@ def score(family: str, edits: list[Edit], pictures: Pictures) -> Score:
     for edit, source, result, decoded in rows:
         outside = None
         if family != "none":
-            right.append(nearest(edit, result) == edit.target)
-            unedited.append(nearest(edit, source) == edit.target)
+            made, given = nearest_each(edit, [result, source])
+            right.append(made == edit.target)
+            unedited.append(given == edit.target)
             truth = render(edit.target, len(source))
             outside = (truth == source).all(-1)
             inside.append(psnr(result, truth, ~outside))

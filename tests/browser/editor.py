@@ -65,9 +65,11 @@ def errors_of(page: Page, url: str) -> Iterator[list[str]]:
 
     page.on("console", listen)
     page.on("pageerror", listen_to_exceptions)
-    yield heard
-    page.remove_listener("console", listen)
-    page.remove_listener("pageerror", listen_to_exceptions)
+    try:
+        yield heard
+    finally:
+        page.remove_listener("console", listen)
+        page.remove_listener("pageerror", listen_to_exceptions)
 
 
 def compared(prompt: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 from instruct_pix2pix.checkpoints.files import CheckpointError
 from instruct_pix2pix.checkpoints.loading import load_checkpoint
 from instruct_pix2pix.checkpoints.lora import load_lora
-from instruct_pix2pix.checkpoints.merging import weight_of
+from instruct_pix2pix.checkpoints.merging import patched_weight
 
 from .editors import FAMILIES
 
@@ -76,8 +76,13 @@ def written(folder, pairs, naming, metadata=None, name="lora.safetensors"):
 
 def weights_in(model, layout):
     """A loaded model's weights, patched, under diffusers' names."""
-    names = comfy.utils.unet_to_diffusers(layout)
-    return lambda module: weight_of(model, f"diffusion_model.{names[module + '.weight']}")
+    names, parts = comfy.utils.unet_to_diffusers(layout), model.get_key_patches()
+
+    def weight(module):
+        key = f"diffusion_model.{names[module + '.weight']}"
+        return patched_weight(key, parts[key])
+
+    return weight
 
 
 @pytest.mark.parametrize("naming", NAMINGS)
@@ -149,8 +154,9 @@ def test_the_text_encoders_part_is_loaded(editor, tmp_path):
     safetensors.torch.save_file(tensors, path)
     _, clip = load_lora(path, loaded.model, loaded.clip, 1.0, 1.0)
     assert len(clip.patcher.patches) == len(wanted) > 5
-    for name, weight in wanted.items():
-        torch.testing.assert_close(weight_of(clip.patcher, name), weight, atol=1e-4, rtol=0)
+    parts = clip.patcher.get_key_patches()
+    for key, weight in wanted.items():
+        torch.testing.assert_close(patched_weight(key, parts[key]), weight, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("place", ["metadata", "beside"])

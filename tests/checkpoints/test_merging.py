@@ -4,7 +4,12 @@ import pytest
 import torch
 from comfy.sd import load_lora_for_models
 from instruct_pix2pix.checkpoints.loading import load_checkpoint
-from instruct_pix2pix.checkpoints.merging import merge_clips, merge_models, weight_of
+from instruct_pix2pix.checkpoints.merging import (
+    merge_clips,
+    merge_models,
+    patched_weight,
+    weight_of,
+)
 from instruct_pix2pix.nodes.merging import IP2PMergeCheckpoint
 from instruct_pix2pix.samplers.comfy.patches import check_first_layer
 
@@ -55,8 +60,10 @@ def expected(weights, name, multiplier):
 def test_every_tensor_is_a1111s(editor, ordinary, weights, multiplier):
     merged = merge_models(editor.model, *ordinary, multiplier)
     names = [name for name in weights[0] if name.startswith(UNET)]
+    parts = merged.get_key_patches()
     for name in names:
-        got = weight_of(merged, "diffusion_model." + name.removeprefix(UNET))
+        key = "diffusion_model." + name.removeprefix(UNET)
+        got = patched_weight(key, parts[key])
         # fp32 in another order of sums.
         torch.testing.assert_close(got, expected(weights, name, multiplier), atol=1e-6, rtol=0)
     assert len(merged.patches) == len(names)
@@ -73,9 +80,11 @@ def test_the_sources_channels_stay_the_editors(editor, ordinary, weights):
 def test_the_text_encoder_is_merged_too(editor, clips):
     merged = merge_clips(editor.clip, *clips, 0.7)
     weights = [ldm_state_dict(tiny_pipeline(seed)) for seed in range(3)]
+    parts = merged.patcher.get_key_patches()
     for name in weights[0]:
         if name.startswith(TEXT) and not name.endswith("position_ids"):
-            got = weight_of(merged.patcher, "clip_l.transformer." + name.removeprefix(TEXT))
+            key = "clip_l.transformer." + name.removeprefix(TEXT)
+            got = patched_weight(key, parts[key])
             torch.testing.assert_close(got, expected(weights, name, 0.7), atol=1e-6, rtol=0)
 
 
@@ -100,8 +109,10 @@ def test_other_families_are_merged_by_the_same_formula(tmp_path, kind):
     ordinary = [ordinary_model(each, core) for each in weights[1:]]
     merged = merge_models(editor.model, *ordinary, 0.6)
     names = [name for name in weights[0] if name.startswith(UNET)]
+    parts = merged.get_key_patches()
     for name in names:
-        got = weight_of(merged, "diffusion_model." + name.removeprefix(UNET))
+        key = "diffusion_model." + name.removeprefix(UNET)
+        got = patched_weight(key, parts[key])
         torch.testing.assert_close(got, expected(weights, name, 0.6), atol=1e-6, rtol=0)
     assert len(merged.patches) == len(names)
     assert merged.model.model_type is editor.model.model.model_type
@@ -176,7 +187,8 @@ def test_what_is_computed_is_what_the_patched_model_has(editor, ordinary):
     merged.patch_model()
     patched = {k: v.clone() for k, v in merged.model.diffusion_model.state_dict().items()}
     merged.unpatch_model()
-    for name, tensor in patched.items():
-        torch.testing.assert_close(
-            tensor.float(), weight_of(merged, f"diffusion_model.{name}"), atol=1e-6, rtol=0
-        )
+    parts = merged.get_key_patches("diffusion_model.")
+    assert len(parts) == len(patched)
+    for key, each in parts.items():
+        tensor = patched[key.removeprefix("diffusion_model.")].float()
+        torch.testing.assert_close(tensor, patched_weight(key, each), atol=1e-6, rtol=0)

@@ -9,7 +9,7 @@ import torch
 from instruct_pix2pix.checkpoints.files import CheckpointError
 from instruct_pix2pix.checkpoints.layouts import read_checkpoint
 from instruct_pix2pix.checkpoints.loading import load_checkpoint
-from instruct_pix2pix.checkpoints.merging import merge_models, weight_of
+from instruct_pix2pix.checkpoints.merging import merge_models, patched_weight
 from instruct_pix2pix.checkpoints.saving import save_model, save_parts
 from instruct_pix2pix.nodes.saving import IP2PSaveCheckpoint
 
@@ -131,8 +131,11 @@ def test_patches_are_saved_for_good(kind, tmp_path):
     path = tmp_path / "merged.safetensors"
     save_model(path, merged, None, None, "fp32")
     saved = read_checkpoint(path, "auto").unet
-    for name, weight in saved.items():
-        assert torch.equal(weight, weight_of(merged, f"diffusion_model.{name}"))
+    parts = merged.get_key_patches("diffusion_model.")
+    assert {f"diffusion_model.{name}" for name in saved} == parts.keys()
+    for key, each in parts.items():
+        weight = saved[key.removeprefix("diffusion_model.")]
+        assert torch.equal(weight, patched_weight(key, each))
     assert not editor.model.patches
 
 
