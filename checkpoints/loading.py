@@ -30,7 +30,7 @@ class Checkpoint:
     resolution: int
     """Side in pixels of the pictures that the model was trained for."""
     text_cfg: float
-    """The usual scales of its family."""
+    """The usual scales: those that its file tells, else those of its family."""
     image_cfg: float
 
 
@@ -91,8 +91,9 @@ def _load(
         clip.patcher.cached_patcher_init = (_reload_clip, (read, name, embedding_directory))
     if parts.vae:
         vae.patcher.cached_patcher_init = (_reload_vae, (read, name))
-    family = parts.family
-    return Checkpoint(model, clip, vae, parts.resolution, family.text_cfg, family.image_cfg)
+    text_cfg = parts.architecture.get("text_cfg", parts.family.text_cfg)
+    image_cfg = parts.architecture.get("image_cfg", parts.family.image_cfg)
+    return Checkpoint(model, clip, vae, parts.resolution, text_cfg, image_cfg)
 
 
 def _reload_model(

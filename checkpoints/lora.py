@@ -19,8 +19,12 @@ import comfy.lora_convert
 import comfy.sd
 import torch
 from comfy.model_patcher import ModelPatcher
+from comfy.weight_adapter import LoRAAdapter
 
 from .files import CheckpointError, StateDict, read_settings, read_tensors
+
+# In the metadata of a LoRA that holds guidance: the scales, {"text_cfg": 7.5, "image_cfg": 1.5}.
+DISTILLED = "ip2p.distilled"
 
 # What begins a module's name in the two worlds, the longest first.
 _PREFIXES = (
@@ -64,6 +68,12 @@ def load_lora(
             f"{len(tensors)} tensors, the first is {next(iter(tensors), '')[:80]!r}. Choose a LoRA "
             "of the same family as the checkpoint."
         )
+    weights = dict(model.model.named_parameters())
+    if not any(_fits(patch, weights.get(key)) for key, patch in patches.items()):
+        raise CheckpointError(
+            f"{path.name}: its layers have the names of the model's and other sizes. Choose a LoRA "
+            "that was trained on a model of this size."
+        )
     patched = model.clone()
     used = set(patched.add_patches(patches, strength))
     texts = None
@@ -71,7 +81,21 @@ def load_lora(
         texts = clip.clone()
         used |= set(texts.add_patches(patches, text))
     logging.info("%s: put on %d modules.", path.name, len(used))
+    if DISTILLED in metadata:
+        logging.info(
+            "%s: holds the guidance of %s. Sample at text_cfg 1 and image_cfg 1.",
+            path.name,
+            metadata[DISTILLED],
+        )
     return patched, texts
+
+
+def _fits(patch: Any, weight: torch.Tensor | None) -> bool:
+    """Whether a low-rank patch has the size of its weight; what is of another kind core judges."""
+    if not isinstance(patch, LoRAAdapter) or weight is None:
+        return True
+    up, down = patch.weights[:2]
+    return bool(up.shape[0] == weight.shape[0] and down.shape[1] == weight.shape[1])
 
 
 def core_names(tensors: StateDict, settings: dict[str, Any] | None = None) -> StateDict:

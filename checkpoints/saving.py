@@ -34,8 +34,11 @@ def save_model(
     clip: comfy.sd.CLIP | None,
     vae: comfy.sd.VAE | None,
     precision: Precision,
+    told: dict[str, Any] | None = None,
 ) -> None:
     """Writes a model as it computes now, its patches (LoRAs, merges) applied for good.
+
+    told  what the file is to tell beside what the model's own told: its usual scales
 
     Raises CheckpointError where a weight does not fit into `precision`.
     """
@@ -50,7 +53,7 @@ def save_model(
     if vae is not None:
         tensors |= config.process_vae_state_dict_for_saving(dict(vae.get_sd()))
     sampling = sampling_of(model)
-    described = metadata_of(family, path.stem, sampling, architecture_of(model))
+    described = metadata_of(family, path.stem, sampling, architecture_of(model) | (told or {}))
     write(path, converted(tensors, precision) | sampling, described)
 
 

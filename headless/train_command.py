@@ -15,7 +15,8 @@ from .options import pairs as named_values
 
 SETTINGS = (
     *("kind", "rank", "steps", "batch_size", "accumulate", "learning_rate", "schedule"),
-    *("warmup", "resolution", "dropout", "keep", "flip", "precision", "optimizer"),
+    *("warmup", "resolution", "dropout", "keep", "distill", "text_cfg", "image_cfg"),
+    *("flip", "precision", "optimizer"),
     *("gradient_checkpointing", "cache", "ema", "held_out", "sample_every", "save_every", "seed"),
 )
 
@@ -61,6 +62,17 @@ KeepFile = Annotated[
     Path | None,
     typer.Option(help="What the frozen model is asked, a line each; the presets by default."),
 ]
+Distill = Annotated[
+    bool | None,
+    typer.Option(
+        "--distill", help="Learn the guided answer: the result needs one evaluation a step."
+    ),
+]
+TextCfg = Annotated[
+    float | None,
+    typer.Option(help="Of the sample pictures and of --distill; the model's usual by default."),
+]
+ImageCfg = Annotated[float | None, typer.Option(help="Likewise.")]
 Flip = Annotated[bool | None, typer.Option("--flip", help="Mirror half of the pairs.")]
 Precision = Annotated[
     str | None, typer.Option(help="bf16, fp32 or auto (fp32 on a CPU). auto by default.")
@@ -109,6 +121,9 @@ def train(
     dropout: Dropout = None,
     keep: Keep = None,
     keep_file: KeepFile = None,
+    distill: Distill = None,
+    text_cfg: TextCfg = None,
+    image_cfg: ImageCfg = None,
     flip: Flip = None,
     precision: Precision = None,
     optimizer: Optimizer = None,

@@ -46,12 +46,12 @@ class Batches:
         steps = len(self.net.alphas)
         draws = [draw(self.settings.seed, step, place, shape, steps) for place in places]
         flipped = [self.settings.flip and one.flip < 0.5 for one in draws]
-        taught = torch.tensor([one.teach < self.settings.keep for one in draws])
+        kept = torch.tensor([one.teach < self.settings.keep for one in draws])
         encoded = self.latents.batch(indices, flipped)
         spread = torch.stack([one.spread for one in draws])
         target = encoded.mean + encoded.spread * spread
-        # The teacher is asked about the picture before, noised.
-        target = torch.where(taught.view(-1, 1, 1, 1), encoded.source, target)
+        # What is kept is asked about the picture before, noised.
+        target = torch.where(kept.view(-1, 1, 1, 1), encoded.source, target)
         texts = [self.text(self.pairs[i], one) for i, one in zip(indices, draws, strict=True)]
         height, width = 8 * shape[1], 8 * shape[2]
         text, vector = self.conditions(texts, height, width)
@@ -64,7 +64,7 @@ class Batches:
             noise=torch.stack([one.noise for one in draws]).to(device),
             times=torch.tensor([one.time for one in draws], device=device),
             chance=torch.tensor([one.chance for one in draws], device=device),
-            taught=taught.to(device),
+            taught=(kept | self.settings.distill).to(device),
             vector=None if vector is None else vector.to(device),
             null_vector=None if null_vector is None else null_vector.to(device),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from comfy.model_patcher import ModelPatcher
 
 from ..checkpoints.families import family_of
 from ..checkpoints.layouts import Parts
+from ..checkpoints.lora import DISTILLED
 from ..checkpoints.models import architecture_of, build_model
 from ..checkpoints.saving import sampling_of, save_model
 from ..checkpoints.signs import unet_signs
-from .settings import RunError
+from .settings import RunError, Settings
 from .state import write_tensors
 from .weights import Weights
 
@@ -38,14 +40,25 @@ def as_model(weights: Weights, model: ModelPatcher, resolution: int) -> ModelPat
 def write_result(
     folder: Path, weights: Weights, model: ModelPatcher, clip: Any, vae: Any, resolution: int
 ) -> Path:
-    """Write what was learnt: lora.safetensors for a LoRA, result.safetensors for all else."""
+    """Write what was learnt: lora.safetensors for a LoRA, result.safetensors for all else.
+
+    One that was distilled tells at which scales.
+    """
+    settings = weights.settings
     if weights.lora is not None and not weights.net.grown:
         path = folder / "lora.safetensors"
-        write_tensors(path, weights.lora_tensors(), {"format": "pt"})
+        write_tensors(path, weights.lora_tensors(), {"format": "pt"} | distilled(settings))
         return path
-    path = folder / "result.safetensors"
+    path, (text_cfg, image_cfg) = folder / "result.safetensors", settings.scales
+    usual = {"text_cfg": text_cfg, "image_cfg": image_cfg} if settings.distill else {}
     try:
-        save_model(path, as_model(weights, model, resolution), clip, vae, "fp16")
+        save_model(path, as_model(weights, model, resolution), clip, vae, "fp16", usual)
     except (OSError, safetensors.SafetensorError) as error:
         raise RunError(f"{path} cannot be written ({error}). Free space on the disk.") from error
     return path
+
+
+def distilled(settings: Settings) -> dict[str, str]:
+    """The metadata of a LoRA that holds its guidance, {} of any other."""
+    scales = {"text_cfg": settings.text_cfg, "image_cfg": settings.image_cfg}
+    return {DISTILLED: json.dumps(scales)} if settings.distill else {}

@@ -30,7 +30,7 @@ from .processes import Processes
 from .settings import RunError, Settings, check_same_run, from_toml, to_toml
 from .shown import SHOWN, Shown
 from .state import load_state, save_state
-from .step import BRANCHES, Batch, branch_of, edit_errors
+from .step import BRANCHES, Batch, branch_of, edit_errors, guided
 from .weights import Weights
 
 
@@ -102,6 +102,11 @@ class Run:
             raise RunError(
                 "keep: this base has never seen a picture before the edit, so it has nothing to "
                 "keep. Set keep to 0."
+            )
+        if settings.distill and self.net.grown:
+            raise RunError(
+                "distill: this base has never seen a picture before the edit, so its guidance is "
+                "none. Start from an editor."
             )
         encoder, texts = Encoder(vae, settings.resolution), Texts(clip)
         self._remember(encoder, pairs, lessons)
@@ -201,15 +206,8 @@ class Run:
         total = 0.0
         for part in mine:
             batch = self.batches.at(self.step, part)
-            with self.autocast, self.weights.teaching() as teacher:
-                errors = edit_errors(
-                    self.net,
-                    batch,
-                    self.net.alphas,
-                    self.settings.dropout,
-                    self.net.prediction,
-                    teacher,
-                )
+            with self.autocast:
+                errors = self.errors(batch)
                 loss = errors.mean()
             (loss / self.parts).backward()
             total += self._noted(loss, errors, batch) / len(mine)
@@ -220,6 +218,14 @@ class Run:
         self.step += 1
         self.updating = False
         return total
+
+    def errors(self, batch: Batch) -> torch.Tensor:
+        """The squared errors [B, 4, h, w] of the network as it is, whose mean is the loss."""
+        net, settings, teacher = self.net, self.settings, self.weights.teacher
+        if teacher is not None and settings.distill:
+            scales = settings.text_cfg, settings.image_cfg
+            teacher = guided(teacher, batch.null_text, batch.null_vector, *scales)
+        return edit_errors(net, batch, net.alphas, settings.dropout, net.prediction, teacher)
 
     def _noted(self, loss: torch.Tensor, errors: torch.Tensor, batch: Batch) -> float:
         """The loss as a number, after noting those of the pairs by branch."""
@@ -244,7 +250,7 @@ class Run:
         if not self.processes.first:
             return None
         with self.weights.averaged(), self.autocast:
-            self.held_out = self.shown.loss()
+            self.held_out = self.shown.loss(self.errors)
             return self.shown.sheet(self.step, self.settings)
 
     def _tell(

@@ -7,37 +7,42 @@ from torch import Tensor
 
 from ..samplers.guidance import combine_guidance
 from .network import Trainable
-from .step import Batch, edit_errors
+from .step import Batch
 from .stream import generator
 
 # The noise levels of the held-out loss, evenly over the timesteps. Fixed, so that it is smooth.
 TIMES = tuple(range(50, 1000, 100))
 
 
-@torch.no_grad()
-def held_out_loss(
-    net: Trainable, source: Tensor, target: Tensor, text: Tensor, vector: Tensor | None, number: int
-) -> float:
-    """The loss of one pair at fixed noise and fixed timesteps, with all of its conditions.
+# Encoded texts [1, n, d] and SDXL's vector [1, m], None for other families.
+Condition = tuple[Tensor, "Tensor | None"]
 
-    source, target  [1, 4, h, w] mode not scaled, mean scaled;  text [1, n, d]
+
+def held_out_batch(
+    source: Tensor, target: Tensor, asked: Condition, null: Condition, number: int, taught: bool
+) -> Batch:
+    """One pair at fixed noise and fixed timesteps, with all of its conditions.
+
+    source, target  [1, 4, h, w] mode not scaled, mean scaled
+    asked, null     the instruction and the empty text
     number          of the pair: its noise follows from it
+    taught          whether a frozen model has the answer
     """
-    count = len(TIMES)
+    count, device = len(TIMES), source.device
     noise = torch.randn((count, *target.shape[1:]), generator=generator("held out", number))
-    device = net.alphas.device
-    batch = Batch(
-        target=target.expand(count, -1, -1, -1).to(device),
-        source=source.expand(count, -1, -1, -1).to(device),
-        text=text.expand(count, -1, -1).to(device),
-        null_text=text.to(device),
+    (text, vector), (null_text, null_vector) = asked, null
+    return Batch(
+        target=target.expand(count, -1, -1, -1),
+        source=source.expand(count, -1, -1, -1),
+        text=text.expand(count, -1, -1),
+        null_text=null_text,
         noise=noise.to(device),
         times=torch.tensor(TIMES, device=device),
         chance=torch.ones(count, device=device),
-        taught=torch.zeros(count, dtype=torch.bool, device=device),
-        vector=None if vector is None else vector.expand(count, -1).to(device),
+        taught=torch.full((count,), taught, device=device),
+        vector=None if vector is None else vector.expand(count, -1),
+        null_vector=null_vector,
     )
-    return float(edit_errors(net, batch, net.alphas, prediction=net.prediction).mean())
 
 
 @torch.no_grad()

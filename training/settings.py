@@ -27,11 +27,13 @@ class Settings:
     learning_rate of AdamW (betas 0.9 and 0.999, decay 0.01)
     schedule      of the rate after `warmup` steps: "constant", or "cosine" down to zero
     dropout       p: text from p of the samples, both from p, the picture from p. 0 to 1/3; at 0
-                  the model has no branches for the two scales of guidance
+                  the model has no branches for the two scales of guidance. 0 with `distill`
     resolution    training size in pixels; 0 takes the model's own
     flip          mirror half of the pairs; wrong for left, right and lettering
     keep          share of samples that the frozen model teaches, on other instructions for the same
                   pictures, so that it keeps what it knows. 0 to 1
+    distill       learn the frozen model's prediction under guidance at text_cfg and image_cfg, so
+                  that one evaluation does what took three: the result is sampled at 1 and 1
     ema           average the weights by `ema_decay`; the result is the average
     optimizer     "adamw", or "adamw8bit" (bitsandbytes)
     precision     "auto": bf16 on an accelerator, fp32 on the CPU
@@ -41,7 +43,7 @@ class Settings:
     sample_every  steps between sample pictures and held-out losses; 0: never
     save_every    steps between saved states; 0: at the end and when stopped
     seed          of all that is drawn
-    text_cfg, image_cfg  the scales of the sample pictures
+    text_cfg, image_cfg  the scales of the sample pictures, and those that `distill` teaches
     """
 
     kind: Literal["lora", "full"] = "lora"
@@ -56,6 +58,7 @@ class Settings:
     resolution: int = 0
     flip: bool = False
     keep: float = 0.0
+    distill: bool = False
     ema: bool = True
     ema_decay: float = 0.9999
     optimizer: Literal["adamw", "adamw8bit"] = "adamw"
@@ -84,6 +87,17 @@ class Settings:
                 f"resolution: got {self.resolution}; a multiple of 8 from 64 on, or 0 for the "
                 "model's own."
             )
+        for name in ("dropout", "keep"):
+            if self.distill and getattr(self, name):
+                raise RunError(
+                    f"{name}: got {getattr(self, name)}, with distill. The guided answer needs "
+                    f"both conditions of every pair; set {name} to 0."
+                )
+
+    @property
+    def scales(self) -> tuple[float, float]:
+        """text_cfg and image_cfg at which what was learnt is sampled."""
+        return (1.0, 1.0) if self.distill else (self.text_cfg, self.image_cfg)
 
     def rate(self, step: int) -> float:
         """The learning rate of `step`, counted from 0."""
@@ -130,7 +144,7 @@ def settings_from(values: dict[str, Any]) -> Settings:
         whole = kinds[name] is float and type(value) is int
         if type(value) is not kinds[name] and not whole:
             raise RunError(f"{name}: got {value!r}; expected {kinds[name].__name__}.")
-    return Settings(**values)
+    return Settings(**({"dropout": 0.0} if values.get("distill") else {}) | values)
 
 
 def to_toml(values: dict[str, Any]) -> str:

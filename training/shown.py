@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from torch import Tensor
 from ..pairs.pair import Pair, open_picture
 from ..pictures.sheet import Sheet
 from .batches import Batches
-from .samples import edit, held_out_loss
+from .samples import Condition, edit, held_out_batch
 from .settings import RunError, Settings
+from .step import Batch
 
 SHOWN = 4
 HEIGHT = 192
@@ -38,31 +39,41 @@ class Shown:
         index = len(self.batches.pairs) + number
         encoded = self.batches.latents.batch([index], [False])
         height, width = self.batches.latents.shapes[index]
-        return encoded.source, self.batches.net.scaled(encoded.mean), 8 * height, 8 * width
+        device, target = self.batches.net.alphas.device, self.batches.net.scaled(encoded.mean)
+        return encoded.source.to(device), target.to(device), 8 * height, 8 * width
 
-    def loss(self) -> float | None:
-        """The mean held-out loss, None where nothing is held out."""
+    @torch.no_grad()
+    def loss(self, errors: Callable[[Batch], Tensor]) -> float | None:
+        """The mean held-out loss, None where nothing is held out.
+
+        errors  the squared errors [B, 4, h, w] of a batch
+        """
         if not self.measured:
             return None
         losses = []
         for number, pair in enumerate(self.pairs):
             source, target, *size = self._of(number)
-            text, vector = self.batches.conditions([pair.instruction], *size)
-            losses.append(held_out_loss(self.batches.net, source, target, text, vector, number))
+            asked, null = (self._condition(text, size) for text in (pair.instruction, ""))
+            taught = self.batches.settings.distill
+            batch = held_out_batch(source, target, asked, null, number, taught)
+            losses.append(float(errors(batch).mean()))
         return sum(losses) / len(losses)
 
+    def _condition(self, text: str, size: Sequence[int]) -> Condition:
+        height, width = size
+        encoded, vector = self.batches.conditions([text], height, width)
+        device = self.batches.net.alphas.device
+        return encoded.to(device), None if vector is None else vector.to(device)
+
     @torch.no_grad()
-    def edits(self, settings: Settings) -> list[Image.Image]:
-        """The edit of every shown pair as the model does it now."""
+    def edits(self, text_cfg: float, image_cfg: float) -> list[Image.Image]:
+        """The edit of every shown pair as the model does it now at these scales."""
         pictures = []
         for number, pair in enumerate(self.pairs):
             source, _, *size = self._of(number)
-            texts, vectors = zip(
-                *(self.batches.conditions([text], *size) for text in (pair.instruction, "")),
-                strict=True,
-            )
-            scales = settings.text_cfg, settings.image_cfg
-            latent = edit(self.batches.net, source, texts, vectors, number, *scales)
+            conditions = (self._condition(text, size) for text in (pair.instruction, ""))
+            texts, vectors = zip(*conditions, strict=True)
+            latent = edit(self.batches.net, source, texts, vectors, number, text_cfg, image_cfg)
             raw = self.batches.net.base.latent_format.process_out(latent.float().cpu())
             pixels = self.vae.decode(raw)[0].clamp(0, 1).cpu().numpy()
             pictures.append(Image.fromarray((255 * pixels).round().astype(np.uint8)))
@@ -70,13 +81,14 @@ class Shown:
 
     def start(self, settings: Settings) -> None:
         """Keep the edits of the untrained model, to be shown beside the others."""
-        for number, picture in enumerate(self.edits(settings)):
+        for number, picture in enumerate(self.edits(settings.text_cfg, settings.image_cfg)):
             self._save(picture, f"start-{number}.png")
 
     def sheet(self, step: int, settings: Settings) -> Image.Image:
         """Before, at the start, now, after: a row for each pair; kept as samples/step-N.jpg."""
         rows = []
-        for number, (pair, now) in enumerate(zip(self.pairs, self.edits(settings), strict=True)):
+        edits = self.edits(*settings.scales)
+        for number, (pair, now) in enumerate(zip(self.pairs, edits, strict=True)):
             start = self.folder / f"start-{number}.png"
             began = Image.open(start) if start.is_file() else now
             rows.append([open_picture(pair.source), began, now, open_picture(pair.target)])

@@ -3,7 +3,9 @@
     z_t = sqrt(a_t) z + sqrt(1 - a_t) eps
     L   = mean (eps - net([z_t, c], t, text))^2
 
-As the authors' ddpm_edit.py and diffusers' train_instruct_pix2pix.py compute it.
+As the authors' ddpm_edit.py and diffusers' train_instruct_pix2pix.py compute it. A frozen model may
+answer in place of eps, as it predicts or under guidance (Meng et al. 2023, "On Distillation of
+Guided Diffusion Models", the first stage, at two fixed scales).
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+
+from ..samplers.guidance import Branches, branches_needed, combine_guidance
 
 # What is left of a sample's conditions, in the order of the one number that decides it.
 BRANCHES = ("no text", "neither", "no picture", "both")
@@ -62,6 +66,43 @@ def branch_of(chance: Tensor, dropout: float) -> Tensor:
     """Index into BRANCHES, [B]."""
     text, image = dropped(chance, dropout)
     return torch.where(text, torch.where(image, 1, 0), torch.where(image, 2, 3))
+
+
+def guided(
+    teacher: Network,
+    null_text: Tensor,
+    null_vector: Tensor | None,
+    text_cfg: float,
+    image_cfg: float,
+) -> Network:
+    """`teacher` under dual guidance: a network whose answers are combined of its three branches.
+
+    null_text    [1, n, d] the encoded empty text;  null_vector  [1, m] of it, for SDXL
+
+    It holds for eps and for v alike: both are the same straight function of the denoised latent.
+    """
+    needed = branches_needed(text_cfg, image_cfg)
+
+    def predict(seen: Tensor, times: Tensor, text: Tensor, vector: Tensor | None) -> Tensor:
+        count = len(seen)
+        no_image = torch.cat([seen[:, :4], torch.zeros_like(seen[:, 4:])], 1)
+        null = null_text.expand(count, -1, -1)
+        no_vector = None if null_vector is None else null_vector.expand(count, -1)
+        every = Branches((seen, text, vector), (seen, null, no_vector), (no_image, null, no_vector))
+        rows = [given for given, run in zip(every, needed, strict=True) if run]
+        pictures, texts, vectors = zip(*rows, strict=True)
+        answers = iter(
+            teacher(
+                torch.cat(pictures),
+                times.repeat(len(rows)),
+                torch.cat(texts),
+                None if vector is None else torch.cat(vectors),
+            ).split(count)
+        )
+        branches = Branches(*(next(answers) if run else None for run in needed))
+        return combine_guidance(*branches, text_cfg, image_cfg)
+
+    return predict
 
 
 def edit_errors(

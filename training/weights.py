@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import torch
@@ -30,15 +29,19 @@ class Weights:
     def __init__(self, net: Trainable, settings: Settings, bf16: bool) -> None:
         self.net, self.settings = net, settings
         self.lora: Lora | None = None
-        self.teacher: Trainable | None = None
+        # The model as it was before the run, where it is needed.
+        self.teacher: Network | None = None
+        teaches = settings.keep > 0 or settings.distill
         unet = net.unet
         if settings.kind == "lora":
             learnt = self._add_lora(bf16)
+            if teaches:
+                self.teacher = self._without_lora
         else:
             # The base is needed again for the difference that is the result.
             self.base = {} if net.grown else {n: w.cpu() for n, w in _copies(unet).items()}
             learnt = dict(unet.named_parameters())
-            if settings.keep:
+            if teaches:
                 frozen = copy.deepcopy(unet).requires_grad_(False)
                 if bf16:
                     halve(frozen)
@@ -63,23 +66,12 @@ class Weights:
             learnt |= {f"{CONV_IN}.{name}": p for name, p in conv_in.named_parameters()}
         return learnt
 
-    @contextmanager
-    def teaching(self) -> Iterator[Network | None]:
-        """The model as it was before the run, where it is needed."""
-        if not self.settings.keep:
-            yield None
-        elif self.lora is None:
-            yield self.teacher
-        else:
-            lora = self.lora
-
-            def untrained(
-                seen: Tensor, times: Tensor, text: Tensor, vector: Tensor | None
-            ) -> Tensor:
-                with lora.switched_off():
-                    return self.net(seen, times, text, vector)
-
-            yield untrained
+    def _without_lora(
+        self, seen: Tensor, times: Tensor, text: Tensor, vector: Tensor | None
+    ) -> Tensor:
+        assert self.lora is not None
+        with self.lora.switched_off():
+            return self.net(seen, times, text, vector)
 
     def update(self, step: int) -> None:
         """One step of the optimizer and of the average."""

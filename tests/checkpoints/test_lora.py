@@ -244,3 +244,15 @@ def test_what_fits_nothing_is_refused(editor, tmp_path):
     safetensors.torch.save_file({"transformer.x.lora_A.weight": torch.zeros(2, 2)}, path)
     with pytest.raises(CheckpointError, match="^other.safetensors: nothing in this file fits"):
         load_lora(path, editor[0].model, None, 1.0, 1.0)
+
+
+def test_a_lora_of_a_wider_model_is_refused(editor, tmp_path):
+    """Its names fit; core would leave out each layer with a line in the log."""
+    loaded, pipeline, _ = editor
+    wider = {
+        module: (torch.cat([b, b]), torch.cat([a, a], 1))
+        for module, (b, a) in factors(pipeline.unet).items()
+    }
+    path = written(tmp_path, wider, "kohya")
+    with pytest.raises(CheckpointError, match="lora.safetensors: its layers .* other sizes"):
+        load_lora(path, loaded.model, None, 1.0, 0.0)

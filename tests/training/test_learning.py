@@ -29,10 +29,10 @@ def test_forty_steps_teach_a_line_round_the_picture(tmp_path):
         text_cfg=text_cfg, image_cfg=image_cfg,
     )  # fmt: skip
     run = Run(tmp_path, settings, base.model, base.clip, base.vae, train, held_out)
-    before = run.shown.loss()
+    before = run.shown.loss(run.errors)
     run.train()
     with run.weights.averaged():
-        after, edits = run.shown.loss(), run.shown.edits(settings)
+        after, edits = run.shown.loss(run.errors), run.shown.edits(text_cfg, image_cfg)
     assert after < before * 2 / 3
     for pair, edit in zip(held_out, edits, strict=True):
         to_target = distance(edit, open_picture(pair.target))
