@@ -36,6 +36,9 @@ sys.path.insert(0, str(COMFYUI))
 from comfy.cli_args import args  # noqa: E402  (needs the path above)
 
 args.cpu = not torch.cuda.is_available()
+# As on a GPU, and as `ip2p` starts ComfyUI on a CPU. What ComfyUI takes there by itself reads the
+# machine's free memory at each attention, which on tiny models costs more than the attention.
+args.use_pytorch_cross_attention = True
 
 # Started in the background, a shell has pytest and all its children ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -74,22 +77,23 @@ def pytest_collection_finish() -> None:
 def vocabulary_read_once() -> Iterator[None]:
     """ComfyUI reads its vocabulary anew for each checkpoint: half the time that a tiny one takes.
 
-    Nothing writes into a tokenizer, so that all of a session share those of ComfyUI's own folders.
+    It writes nothing into its tokenizers. diffusers does, so that the pipelines of tests, which
+    ask for the same folder with options, have their own.
     """
     tokenization = sys.modules.get("transformers.models.clip.tokenization_clip")
     if tokenization is None:  # no test that was collected loads a checkpoint
         yield
         return
     read = tokenization.CLIPTokenizer.from_pretrained
-    kept: dict[str, Any] = {}
+    kept: dict[Path, Any] = {}
 
     def from_pretrained(folder: Any, **options: Any) -> Any:
-        if not Path(folder).is_relative_to(COMFYUI):
+        path = Path(folder)
+        if options or not path.is_relative_to(COMFYUI):
             return read(folder, **options)
-        key = repr((str(folder), sorted(options.items())))
-        if key not in kept:
-            kept[key] = read(folder, **options)
-        return kept[key]
+        if path not in kept:
+            kept[path] = read(folder)
+        return kept[path]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tokenization.CLIPTokenizer, "from_pretrained", staticmethod(from_pretrained))

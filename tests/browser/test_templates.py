@@ -43,26 +43,39 @@ PLACES = """() => {
         return [node.title, [x, y, x + node.size[0] * scale, y + (node.size[1] + 30) * scale]]
     }))]
 }"""
-# Which links are drawn where a node lies that is not at their end.
+# Which links are drawn where a node lies that is not at their end. Every second pixel of a node's
+# edges is asked for, but only where a stroke of 90 pixels says that a link is near: to ask takes
+# long, and the 40 pixels behind a point are all within it.
 COVERED = """() => {
     app.canvas.draw(true, true)
-    const context = document.createElement("canvas").getContext("2d")
-    context.lineWidth = 3
+    const stroke = (width) => {
+        const context = document.createElement("canvas").getContext("2d")
+        return Object.assign(context, {lineWidth: width, lineCap: "round", lineJoin: "round"})
+    }
+    const [thin, wide] = [stroke(3), stroke(90)]
     const found = []
     for (const link of app.graph.links.values()) {
         const chain = []
         for (let id = link.parentId; id != null; id = app.graph.reroutes.get(id).parentId)
             chain.push(app.graph.reroutes.get(id))
         const paths = [link, ...chain].map((part) => part.path).filter(Boolean)
+        const on = (context, x, y) => paths.some((path) => context.isPointInStroke(path, x, y))
+        const crosses = (x, y, right, down, length) => {
+            for (let start = 0; start < length; start += 40) {
+                if (!on(wide, x + right * start, y + down * start)) continue
+                for (let at = start; at < Math.min(start + 40, length); at += 2)
+                    if (on(thin, x + right * at, y + down * at)) return true
+            }
+            return false
+        }
         for (const node of app.graph.nodes) {
             if ([link.origin_id, link.target_id].includes(node.id)) continue
             // What runs under a node crosses its edge.
             const [left, top] = [node.pos[0] + 6, node.pos[1] - 24]
             const [right, bottom] = [node.pos[0] + node.size[0] - 6, node.pos[1] + node.size[1] - 6]
-            const edge = []
-            for (let x = left; x < right; x += 2) edge.push([x, top], [x, bottom])
-            for (let y = top; y < bottom; y += 2) edge.push([left, y], [right, y])
-            if (edge.some(([x, y]) => paths.some((path) => context.isPointInStroke(path, x, y))))
+            const [width, height] = [right - left, bottom - top]
+            if (crosses(left, top, 1, 0, width) || crosses(left, bottom, 1, 0, width)
+                || crosses(left, top, 0, 1, height) || crosses(right, top, 0, 1, height))
                 found.push(`${link.type} under ${node.title}`)
         }
     }

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from comfy.cli_args import args
+from instruct_pix2pix.checkpoints.loading import Checkpoint, load_checkpoint
 
 from .factory import tiny_checkpoint
 
@@ -27,3 +28,16 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         return written[format]
 
     return path
+
+
+@pytest.fixture(scope="module")
+def opened() -> Callable[[Path], Checkpoint]:
+    """`opened(path)` are the parts of a checkpoint, loaded once; not to be changed."""
+    loaded: dict[Path, Checkpoint] = {}
+
+    def load(path: Path) -> Checkpoint:
+        if path not in loaded:
+            loaded[path] = load_checkpoint(path)
+        return loaded[path]
+
+    return load

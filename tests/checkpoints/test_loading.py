@@ -1,5 +1,7 @@
 """A loaded checkpoint computes what diffusers computes from the same weights."""
 
+import functools
+
 import comfy.model_management
 import pytest
 import torch
@@ -25,7 +27,9 @@ def loaded_weights(checkpoint):
     return weights
 
 
-def expected_weights(which, layout=UNET_CONFIG):
+@functools.cache
+def expected_weights(which, full=False):
+    layout = SD15_LAYOUT if full else UNET_CONFIG
     weights = ldm_state_dict(tiny_pipeline(layout=layout), layout)
     raw = {k.removeprefix(UNET): v for k, v in weights.items() if k.startswith(UNET)}
     if which == "raw":
@@ -35,12 +39,11 @@ def expected_weights(which, layout=UNET_CONFIG):
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_the_loaded_unet_is_the_files_bit_for_bit(tiny, format):
-    layout = SD15_LAYOUT if format == "ema.safetensors" else UNET_CONFIG
-    expected = expected_weights("ema" if "ema" in format else "raw", layout)
+def test_the_loaded_unet_is_the_files_bit_for_bit(tiny, opened, format):
+    expected = expected_weights("ema" if "ema" in format else "raw", format == "ema.safetensors")
     if "fp16" in format or "mini" in format:
         expected = {k: v.half().float() for k, v in expected.items()}
-    got = loaded_weights(load_checkpoint(tiny(format)))
+    got = loaded_weights(opened(tiny(format)))
     assert got.keys() == expected.keys()
     assert all(torch.equal(got[k].float().cpu(), expected[k]) for k in got)
 
@@ -57,8 +60,8 @@ def test_one_of_two_sets_is_chosen(tiny, suffix, choice, which):
     ("format", "resolution"),
     [("raw.safetensors", 512), ("mini.safetensors", 128), ("diffusers", 64)],
 )
-def test_the_training_size_comes_from_the_file(tiny, format, resolution):
-    assert load_checkpoint(tiny(format)).resolution == resolution
+def test_the_training_size_comes_from_the_file(tiny, opened, format, resolution):
+    assert opened(tiny(format)).resolution == resolution
 
 
 @pytest.fixture(scope="module")
@@ -78,33 +81,33 @@ def predicted_noise(checkpoint, latent, timestep, text):
 
 
 @pytest.mark.parametrize("format", ["raw.safetensors", "diffusers", "diffusers.sharded"])
-def test_unet_equals_diffusers(tiny, oracle, format):
+def test_unet_equals_diffusers(tiny, opened, oracle, format):
     generator = torch.Generator().manual_seed(3)
     latent = torch.randn(2, 8, 8, 12, generator=generator)
     text = torch.randn(2, 77, 32, generator=generator)
     timestep = torch.tensor([981.0, 17.0])
-    got = predicted_noise(load_checkpoint(tiny(format)), latent, timestep, text)
+    got = predicted_noise(opened(tiny(format)), latent, timestep, text)
     with torch.no_grad():
         expected = oracle.unet(latent, timestep, text).sample
     # fp32; the two sum in another order.
     torch.testing.assert_close(got, expected, atol=5e-6, rtol=0)
 
 
-def test_file_and_folder_are_one_model(tiny):
+def test_file_and_folder_are_one_model(tiny, opened):
     generator = torch.Generator().manual_seed(3)
     latent = torch.randn(1, 8, 8, 8, generator=generator)
     text = torch.randn(1, 77, 32, generator=generator)
     timestep = torch.tensor([500.0])
     file, folder = (
-        predicted_noise(load_checkpoint(tiny(format)), latent, timestep, text)
+        predicted_noise(opened(tiny(format)), latent, timestep, text)
         for format in ("raw.safetensors", "diffusers")
     )
     assert torch.equal(file, folder)
 
 
 @pytest.mark.parametrize("format", ["raw.safetensors", "raw+ema.ckpt", "diffusers"])
-def test_vae_equals_diffusers(tiny, oracle, format):
-    vae = load_checkpoint(tiny(format)).vae
+def test_vae_equals_diffusers(tiny, opened, oracle, format):
+    vae = opened(tiny(format)).vae
     pixels = torch.rand(1, 64, 40, 3, generator=torch.Generator().manual_seed(4))
     got = vae.encode(pixels)
     with torch.no_grad():
@@ -115,8 +118,8 @@ def test_vae_equals_diffusers(tiny, oracle, format):
 
 
 @pytest.mark.parametrize("format", ["raw.safetensors", "diffusers", "diffusers.bin"])
-def test_clip_equals_transformers(tiny, oracle, format):
-    clip = load_checkpoint(tiny(format)).clip
+def test_clip_equals_transformers(tiny, opened, oracle, format):
+    clip = opened(tiny(format)).clip
     for text in ("", "make her hair blue", "Turn it into a Renaissance painting, 1510!"):
         tokens = oracle.tokenizer(text, padding="max_length", max_length=77, return_tensors="pt")
         with torch.no_grad():
@@ -125,8 +128,8 @@ def test_clip_equals_transformers(tiny, oracle, format):
         torch.testing.assert_close(got, expected, atol=5e-6, rtol=0)
 
 
-def test_heads_of_the_text_encoder_come_from_the_metadata(tiny):
-    clip = load_checkpoint(tiny("mini.safetensors")).clip
+def test_heads_of_the_text_encoder_come_from_the_metadata(tiny, opened):
+    clip = opened(tiny("mini.safetensors")).clip
     pipeline = tiny_pipeline(text_heads=4)
     tokens = pipeline.tokenizer("make it snow", padding="max_length", return_tensors="pt")
     with torch.no_grad():

@@ -26,10 +26,16 @@ KINDS = (
 
 @pytest.fixture(scope="module")
 def kind(tmp_path_factory):
+    """`kind("sd21.ckpt")` is the path of a checkpoint in that format; not to be changed."""
+    written = {}
+
     def path(format):
-        folder = tmp_path_factory.mktemp("kind")
-        make = sdxl_checkpoint if "xl" in format else tiny_checkpoint
-        return (sd21_checkpoint if "sd21" in format else make)(folder, format)
+        if format not in written:
+            folder = tmp_path_factory.mktemp("kind")
+            make = sdxl_checkpoint if "xl" in format else tiny_checkpoint
+            make = sd21_checkpoint if "sd21" in format else make
+            written[format] = make(folder, format)
+        return written[format]
 
     return path
 
@@ -66,8 +72,8 @@ def same(before, after, precision):
     ("format", "precision"),
     [*((format, "fp32") for format in KINDS), (KINDS[0], "fp16"), (KINDS[-1], "bf16")],
 )
-def test_a_saved_model_is_the_same_again(kind, tmp_path, format, precision):
-    before = load_checkpoint(kind(format))
+def test_a_saved_model_is_the_same_again(kind, opened, tmp_path, format, precision):
+    before = opened(kind(format))
     path = tmp_path / "saved.safetensors"
     save_model(path, before.model, before.clip, before.vae, precision)
     same(before, load_checkpoint(path), precision)
@@ -79,10 +85,10 @@ def test_a_saved_model_is_the_same_again(kind, tmp_path, format, precision):
     ("format", "precision"),
     [*((format, "fp32") for format in KINDS), (KINDS[0], "fp16"), (KINDS[-1], "bf16")],
 )
-def test_a_converted_file_is_the_same_again(kind, tmp_path, format, precision):
+def test_a_converted_file_is_the_same_again(kind, opened, tmp_path, format, precision):
     source, path = kind(format), tmp_path / "converted.safetensors"
     save_parts(path, read_checkpoint(source, "auto"), precision)
-    same(load_checkpoint(source), load_checkpoint(path), precision)
+    same(opened(source), load_checkpoint(path), precision)
 
 
 def test_precision_is_kept_where_none_is_asked(kind, tmp_path):
@@ -122,8 +128,8 @@ def test_v_prediction_survives(tmp_path, zero_terminal):
         same(before, load_checkpoint(tmp_path / f"{name}.safetensors"), "fp32")
 
 
-def test_patches_are_saved_for_good(kind, tmp_path):
-    editor = load_checkpoint(kind("raw.safetensors"))
+def test_patches_are_saved_for_good(kind, opened, tmp_path):
+    editor = opened(kind("raw.safetensors"))
     custom, base = (
         ordinary_model(ldm_state_dict(tiny_pipeline(seed, in_channels=4))) for seed in (1, 2)
     )
@@ -158,17 +164,17 @@ def test_one_tensor_under_two_names_is_written_twice(kind, tmp_path):
     assert torch.equal(saved[one], parts.unet[one]) and torch.equal(saved[other], parts.unet[one])
 
 
-def test_the_architecture_is_kept_in_the_metadata(kind, tmp_path):
-    before = load_checkpoint(kind("mini.safetensors"))
+def test_the_architecture_is_kept_in_the_metadata(kind, opened, tmp_path):
+    before = opened(kind("mini.safetensors"))
     save_model(tmp_path / "a.safetensors", before.model, before.clip, before.vae, "fp16")
     assert (
         json.loads(described(tmp_path / "a.safetensors")["ip2p.architecture"])["resolution"] == 128
     )
 
 
-def test_the_node_saves_into_the_output_folder(kind, tmp_path, monkeypatch):
+def test_the_node_saves_into_the_output_folder(kind, opened, tmp_path, monkeypatch):
     monkeypatch.setattr(folder_paths, "get_output_directory", lambda: str(tmp_path))
-    editor = load_checkpoint(kind("raw.safetensors"))
+    editor = opened(kind("raw.safetensors"))
     for _ in range(2):
         IP2PSaveCheckpoint.execute(editor.model, "mine/editor", "fp16", editor.clip, editor.vae)
     names = sorted(path.name for path in (tmp_path / "mine").iterdir())

@@ -34,9 +34,15 @@ def sdxl(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def pipeline():
+    """diffusers' pipeline of the weights in those files; not to be changed."""
+    return sdxl_pipeline()
+
+
 @pytest.mark.parametrize("format", SDXL_FORMATS)
-def test_the_loaded_unet_is_the_files_bit_for_bit(sdxl, format):
-    weights = sdxl_state_dict(sdxl_pipeline())
+def test_the_loaded_unet_is_the_files_bit_for_bit(sdxl, pipeline, opened, format):
+    weights = sdxl_state_dict(pipeline)
     names = [k.removeprefix(UNET) for k in weights if k.startswith(UNET)]
     if "ema" in format:
         stored = safetensors.torch.load_file(sdxl(format))
@@ -45,7 +51,7 @@ def test_the_loaded_unet_is_the_files_bit_for_bit(sdxl, format):
         wanted = {k: weights[UNET + k] for k in names}
     if "fp16" in format:
         wanted = {k: v.half().float() for k, v in wanted.items()}
-    loaded = load_checkpoint(sdxl(format))
+    loaded = opened(sdxl(format))
     got = loaded.model.model.diffusion_model.state_dict()
     got.pop(ARCHITECTURE_TENSOR, None)
     assert got.keys() == wanted.keys()
@@ -58,8 +64,8 @@ def test_the_loaded_unet_is_the_files_bit_for_bit(sdxl, format):
 
 
 @pytest.mark.parametrize("format", ["cosxl.safetensors", "diffusers.cosxl"])
-def test_cosxl_samples_continuous_noise_levels_by_velocity(sdxl, format):
-    model = load_checkpoint(sdxl(format)).model.model
+def test_cosxl_samples_continuous_noise_levels_by_velocity(sdxl, opened, format):
+    model = opened(sdxl(format)).model.model
     sampling = model.model_sampling
     assert isinstance(sampling, comfy.model_sampling.ModelSamplingContinuousEDM)
     assert isinstance(sampling, comfy.model_sampling.V_PREDICTION)
@@ -70,8 +76,8 @@ def test_cosxl_samples_continuous_noise_levels_by_velocity(sdxl, format):
     torch.testing.assert_close(seen, 0.13025 * source)
 
 
-def test_sdxl_takes_the_source_unscaled(sdxl):
-    model = load_checkpoint(sdxl("sdxl.safetensors")).model.model
+def test_sdxl_takes_the_source_unscaled(sdxl, opened):
+    model = opened(sdxl("sdxl.safetensors")).model.model
     source = torch.ones(1, 4, 8, 8)
     seen = model.concat_cond(concat_latent_image=source, noise=source, device="cpu")
     assert torch.equal(seen, source)
@@ -89,11 +95,10 @@ def test_a_folder_says_how_it_was_trained(tmp_path, zero_terminal):
 
 @pytest.mark.parametrize("format", ["sdxl.safetensors", "sdxl.ckpt", "diffusers"])
 @pytest.mark.parametrize("text", ["", "make it snow", "a " * 90 + "!!", "extraordinarily " * 40])
-def test_text_equals_diffusers(sdxl, format, text):
-    pipeline = sdxl_pipeline()
+def test_text_equals_diffusers(sdxl, pipeline, opened, format, text):
     with torch.no_grad():
         expected, _, pooled, _ = pipeline.encode_prompt(text, do_classifier_free_guidance=False)
-    clip = load_checkpoint(sdxl(format)).clip
+    clip = opened(sdxl(format)).clip
     (((got, settings),), _) = IP2PEncodeInstruction.execute(clip, text, "", "plain").args
     # fp32; the two sum in another order.
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
@@ -109,8 +114,8 @@ def test_text_equals_diffusers(sdxl, format, text):
         (UNET + "label_emb.0.2.weight", "UNet"),
     ],
 )
-def test_an_incomplete_editor_is_refused(tmp_path, missing, part):
-    weights = sdxl_state_dict(sdxl_pipeline())
+def test_an_incomplete_editor_is_refused(tmp_path, pipeline, missing, part):
+    weights = sdxl_state_dict(pipeline)
     weights.pop(missing)
     path = tmp_path / "cut.safetensors"
     safetensors.torch.save_file(weights, path)

@@ -8,7 +8,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from instruct_pix2pix.headless.cli import main
+from instruct_pix2pix.headless.cli import app, main
 
 ROOT = Path(__file__).resolve().parents[2]
 # Gives the pack its import name, as if it were installed.
@@ -45,11 +45,13 @@ def finished(process):
     return process.returncode, out + (err or "")
 
 
-def refused(*arguments):
-    """The same of a command that ends before it queues anything, in this process: a quick one."""
+def in_process(*arguments):
+    """The same within this process, which saves its start."""
     said = io.StringIO()
     with (
         patch.object(sys, "argv", ["ip2p", *map(str, arguments)]),
+        # `main` adds the groups of commands, as it does once in a process.
+        patch.object(app, "registered_groups", [*app.registered_groups]),
         contextlib.redirect_stdout(said),
         contextlib.redirect_stderr(said),
         pytest.raises(SystemExit) as end,

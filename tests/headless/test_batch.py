@@ -24,15 +24,9 @@ from instruct_pix2pix.headless.manifest import read_rows
 from instruct_pix2pix.headless.results import plain
 from PIL import Image
 
-from .command import finished, ip2p, refused
+from .command import finished, in_process, ip2p
 
 TINY = ("--checkpoint", "tiny.safetensors", "--steps", 1)
-
-
-def batch(comfyui, manifest, *arguments):
-    """Run a manifest into the folder `results` beside it."""
-    where = ("-o", manifest.parent / "results", "--server", comfyui.url)
-    return ip2p("batch", manifest, *arguments, *where)
 
 
 @pytest.fixture
@@ -98,7 +92,7 @@ def test_good_rows_are_done_and_bad_ones_say_why(comfyui, work, tmp_path):
 
     # Once more: nothing is left to do, and nothing is done again.
     times = [(folder / row["output"]).stat().st_mtime_ns for row in rows[:5]]
-    code, said = finished(ip2p(*arguments, "--server", comfyui.url, "--json"))
+    code, said = in_process(*arguments, "--server", comfyui.url, "--json")
     assert json.loads(said)["states"] == {"done": 5, "failed": 3}
     check_all_done(folder)
     assert times == [(folder / row["output"]).stat().st_mtime_ns for row in rows[:5]]
@@ -106,16 +100,16 @@ def test_good_rows_are_done_and_bad_ones_say_why(comfyui, work, tmp_path):
 
 def test_changed_and_lost_rows_are_done_again(comfyui, work, picture):
     folder, arguments = work
-    finished(ip2p(*arguments, "--server", comfyui.url))
+    in_process(*arguments, "--server", comfyui.url)
     before = ledger(folder)
     (folder / before[0]["output"]).unlink()
     picture.touch()  # another time, the same content
-    finished(ip2p(*arguments, "--server", comfyui.url))
+    in_process(*arguments, "--server", comfyui.url)
     after = ledger(folder)
     assert [row["completions"] for row in after[:5]] == [2, 1, 1, 1, 1]
 
     Image.fromarray(255 - np.asarray(Image.open(picture))).save(picture)
-    finished(ip2p(*arguments, "--server", comfyui.url))
+    in_process(*arguments, "--server", comfyui.url)
     assert [row["completions"] for row in ledger(folder)[:5]] == [3, 2, 2, 2, 2]
 
 
@@ -137,7 +131,7 @@ def test_what_the_server_does_not_have_is_refused_before_any_row_is_queued(
     manifest.write_text(f"image,seed\n{picture.name},1\n{picture.name},2\n")
     own = [*TINY, *given] if "--checkpoint" not in given else given
     where = ("-o", tmp_path / "results", "--server", comfyui.url)
-    code, said = refused("batch", manifest, "x", *own, *where)
+    code, said = in_process("batch", manifest, "x", *own, *where)
     assert code == 3 and f"row 1 and 1 more: {sentence}" in said and there in said, said
     assert [row["state"] for row in ledger(tmp_path / "results")] == ["pending"] * 2
 
@@ -154,7 +148,8 @@ def test_all_that_rows_ask_for_in_vain_is_said_at_once(comfyui, tmp_path, pictur
         f"{picture.name},e,,yes,nope,,,\n"
         f"{picture.name},f,,,nope,,,\n"
     )
-    code, said = finished(batch(comfyui, manifest, *TINY))
+    where = ("-o", tmp_path / "results", "--server", comfyui.url)
+    code, said = in_process("batch", manifest, *TINY, *where)
     assert code == 3, said
     lines = [f"row {line}" for line in said.split("row ")[1:]]
     assert len(lines) == 4, said
@@ -241,7 +236,7 @@ def test_a_full_disk_stops_the_batch_and_later_it_goes_on(comfyui, tmp_path):
     assert not list(folder.glob("*.png")) and not list(folder.glob(".*.part"))
     assert {row["state"] for row in ledger(folder)} == {"pending"}
 
-    code, said = finished(ip2p(*arguments))
+    code, said = in_process(*arguments)
     assert code == 0, said
     assert {row["completions"] for row in ledger(folder)} == {1}
 
@@ -255,7 +250,7 @@ def test_a_link_out_of_the_folder_is_refused(comfyui, work, tmp_path, picture):
     manifest = tmp_path / "edits.jsonl"
     row = {"image": picture.name, "instruction": "x", "output": "link/a.png"}
     manifest.write_text(json.dumps(row))
-    code, said = finished(ip2p(*arguments, "--server", comfyui.url))
+    code, said = in_process(*arguments, "--server", comfyui.url)
     assert code == 1 and "through a link" in said
     assert not list(outside.iterdir())
 
@@ -263,7 +258,7 @@ def test_a_link_out_of_the_folder_is_refused(comfyui, work, tmp_path, picture):
 def test_without_a_server_that_answers_rows_wait(work):
     folder, arguments = work
     shutil.rmtree(folder, ignore_errors=True)
-    code, said = finished(ip2p(*arguments, "--server", "http://127.0.0.1:9", "--patience", 1))
+    code, said = in_process(*arguments, "--server", "http://127.0.0.1:9", "--patience", 1)
     assert code == 4 and "127.0.0.1:9" in said
     assert [row["state"] for row in ledger(folder)[:5]] == ["pending"] * 5
 
@@ -285,12 +280,12 @@ def test_rows_of_a_dead_server_go_to_the_other(comfyui, work):
 def test_a_private_server_that_dies_is_started_again_and_stopped_at_the_end(tmp_path, picture):
     """Without --server; the server is killed on the way, and its rows are done after all."""
     folder = tmp_path / "results"
-    names = [picture.with_name(f"photo-{n}.png") for n in range(4)]
+    names = [picture.with_name(f"photo-{n}.png") for n in range(3)]
     pixels = np.asarray(Image.open(picture))
     for n, name in enumerate(names):  # each its own, or the server answers from what it has made
         Image.fromarray(np.roll(pixels, n, axis=0)).save(name)
     picture.unlink()
-    client = ip2p("batch", tmp_path, "make it snow", "-o", folder, "--steps", 4)
+    client = ip2p("batch", tmp_path, "make it snow", "-o", folder, "--steps", 2)
     wait_for_done(folder, 1, client)
     client.send_signal(signal.SIGSTOP)  # else all may be done before the server is found
     (server,) = psutil.Process(client.pid).children()
@@ -300,7 +295,7 @@ def test_a_private_server_that_dies_is_started_again_and_stopped_at_the_end(tmp_
     client.send_signal(signal.SIGCONT)
     code, said = finished(client)
     assert code == 0, said
-    assert [row["completions"] for row in ledger(folder)] == [1] * 4
+    assert [row["completions"] for row in ledger(folder)] == [1] * 3
     assert "starting it again" in said
     assert not Path(scratch).exists()
     running = psutil.process_iter(["cmdline"])
@@ -313,13 +308,13 @@ def test_a_file_that_is_not_of_this_batch_is_kept(comfyui, work, tmp_path):
     mine = folder / "photo-make-it-0.png"
     mine.write_bytes(b"somebody's own")
     arguments = [*arguments, "--server", comfyui.url]
-    code, said = finished(ip2p(*arguments))
+    code, said = in_process(*arguments)
     assert code == 1 and "photo-make-it-0.png is there already" in said
     assert mine.read_bytes() == b"somebody's own"
     # A lost ledger costs nothing: what is there already is known by its metadata.
     (folder / "ledger.sqlite").unlink()
     mine.unlink()
     made = {path.name: path.stat().st_mtime_ns for path in folder.glob("photo-*.png")}
-    finished(ip2p(*arguments))
+    in_process(*arguments)
     check_all_done(folder)
     assert made == {name: (folder / name).stat().st_mtime_ns for name in made} and len(made) == 4

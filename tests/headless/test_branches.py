@@ -5,7 +5,7 @@ import torch
 from instruct_pix2pix.headless.branches import judged
 from safetensors.torch import save_file
 
-from .command import finished, ip2p, refused
+from .command import finished, in_process, ip2p
 
 
 def test_a_good_editor_has_three_branches_that_work():
@@ -19,12 +19,12 @@ def test_a_good_editor_has_three_branches_that_work():
 def test_what_is_no_editor_is_not_measured(tmp_path):
     path = tmp_path / "hair.safetensors"
     save_file({"lora_unet_mid.lora_up.weight": torch.zeros(4, 4)}, path)
-    code, told = refused("doctor", path)
+    code, told = in_process("doctor", path)
     assert code == 1 and told.startswith(f"BAD   checkpoint {path}: this is a LoRA."), told
 
 
 def test_what_is_not_there_is_named():
-    code, told = refused("doctor", "hair.ckpt")
+    code, told = in_process("doctor", "hair.ckpt")
     assert code == 3 and "hair.ckpt: there is no such file; give a checkpoint or a work" in told
 
 
@@ -36,7 +36,7 @@ def test_what_is_not_there_is_named():
     ],
 )
 def test_options_that_do_not_go_together_are_refused(arguments, message):
-    code, told = refused("doctor", *arguments)
+    code, told = in_process("doctor", *arguments)
     assert code == 3 and message in told
 
 

@@ -10,7 +10,7 @@ from instruct_pix2pix.headless.choice import DRAWINGS, Choice, choose, spelled, 
 from PIL import Image
 from yarl import URL
 
-from .command import finished, ip2p
+from .command import finished, in_process, ip2p
 
 
 class Elsewhere:
@@ -76,7 +76,7 @@ def test_the_words_that_the_built_in_model_does_not_know_are_named(text, unknown
 def test_an_edit_without_a_checkpoint_takes_the_editor_that_is_there(comfyui, picture, tmp_path):
     target = tmp_path / "out.png"
     options = ("-o", target, "--steps", 1, "--server", comfyui.url)
-    code, said = finished(ip2p("edit", picture, "make it snow", *options))
+    code, said = in_process("edit", picture, "make it snow", *options)
     assert code == 0 and "note: editing with the checkpoint tiny.safetensors" in said, said
     prompt = json.loads(Image.open(target).text["prompt"])
     assert prompt["model"]["inputs"]["checkpoint"] == "tiny.safetensors"
@@ -85,19 +85,20 @@ def test_an_edit_without_a_checkpoint_takes_the_editor_that_is_there(comfyui, pi
 def test_a_batch_without_a_checkpoint_keeps_to_its_choice(comfyui, picture, tmp_path):
     folder = tmp_path / "edited"
     arguments = ("batch", picture.parent, "make it snow", "-o", folder, "--steps", 1)
+    # Its note is a warning of a log, which pytest takes from a command in this process.
     code, said = finished(ip2p(*arguments, "--server", comfyui.url))
     assert code == 0 and "editing with the checkpoint tiny.safetensors" in said, said
     made = next(folder.glob("*.png"))
     written = made.stat().st_mtime_ns
     (folder / "ledger.sqlite").unlink()  # then the file tells by itself what it is
-    code, said = finished(ip2p(*arguments, "--server", comfyui.url))
+    code, said = in_process(*arguments, "--server", comfyui.url)
     assert code == 0 and made.stat().st_mtime_ns == written
 
 
 def test_a_batch_names_the_words_that_its_model_does_not_know(comfyui, picture, tmp_path):
     folder = tmp_path / "edited"
     options = ("--steps", 1, "--checkpoint", BUILT_IN.upper(), "--server", comfyui.url)
-    code, said = finished(ip2p("batch", picture.parent, "add a dragon", "-o", folder, *options))
+    code, said = in_process("batch", picture.parent, "add a dragon", "-o", folder, *options)
     assert code == 0 and "passes over: dragon" in said, said
     with (folder / "results.csv").open(newline="", encoding="utf-8") as file:
         row = next(csv.DictReader(file))

@@ -19,15 +19,16 @@ import pytest
 import torch
 from instruct_pix2pix.edits.presets import PRESETS
 from instruct_pix2pix.edits.prompt import node
+from instruct_pix2pix.headless import demo
 from instruct_pix2pix.headless.client import Client, edit
 from instruct_pix2pix.headless.demo import SLUGS
 from instruct_pix2pix.headless.doctor import checkpoint, loaded, traps
 from instruct_pix2pix.headless.progress import HALF
-from instruct_pix2pix.headless.workflow import load_prompt
+from instruct_pix2pix.headless.workflow import load_prompt, patched
 from PIL import Image
 
 from ..checkpoints.factory import tiny_pipeline
-from .command import IP2P, PACK, ROOT, finished, ip2p, refused
+from .command import IP2P, PACK, ROOT, finished, in_process, ip2p
 
 WORKFLOWS = ROOT / "workflows" / "api"
 API = [WORKFLOWS / f"{slug}.json" for slug in SLUGS]
@@ -50,8 +51,8 @@ def test_pictures_times_instructions(comfyui, picture, tmp_path):
     other = picture.with_name("other.png")
     other.write_bytes(picture.read_bytes())
     what = (picture, other, "make it snow", "make it rain")
-    code, said = finished(
-        ip2p("edit", *what, "-o", tmp_path / "out", *TINY, "--json", "--server", comfyui.url)
+    code, said = in_process(
+        "edit", *what, "-o", tmp_path / "out", *TINY, "--json", "--server", comfyui.url
     )
     assert code == 0, said
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
@@ -70,7 +71,7 @@ def test_a_mask_and_a_preset(comfyui, picture, tmp_path):
     mask, target = tmp_path / "mask.png", tmp_path / "out.png"
     Image.fromarray(pixels).save(mask)
     options = ("--preset", "hair color", "green", "--mask", mask, "-o", target)
-    code, said = finished(ip2p("edit", picture, *options, *TINY, "--server", comfyui.url))
+    code, said = in_process("edit", picture, *options, *TINY, "--server", comfyui.url)
     assert code == 0, said
     before, after = (np.asarray(Image.open(p).convert("RGB")) for p in (picture, target))
     # SaveImage truncates, so a grey level can be lost.
@@ -90,8 +91,8 @@ def test_the_function_for_scripts(comfyui, picture):
 def test_every_api_workflow_runs_with_a_picture_of_ones_own(comfyui, workflow, picture, tmp_path):
     settings = ("--set", "Model.checkpoint=tiny.safetensors", "--set", "Sampler.steps=1")
     image = ("--image", f"Source={picture}")
-    code, said = finished(
-        ip2p("run", workflow, *settings, *image, "-o", tmp_path, "--server", comfyui.url)
+    code, said = in_process(
+        "run", workflow, *settings, *image, "-o", tmp_path, "--server", comfyui.url
     )
     assert code == 0, said
     assert Image.open(tmp_path / f"{workflow.stem}-result.png").size == (48, 40)
@@ -118,7 +119,7 @@ def test_every_failure_has_its_exit_code_and_one_plain_sentence(
     given = [str(picture) if a == "PICTURE" else a for a in arguments]
     if "--checkpoint" not in given and given[0] == "edit":
         given += ["--checkpoint", "tiny.safetensors"]
-    ended, said = refused(*given, "--server", comfyui.url)
+    ended, said = in_process(*given, "--server", comfyui.url)
     assert ended == code and words in said and "Traceback" not in said, said
 
 
@@ -162,16 +163,21 @@ main()
         assert shown.stdout.splitlines()[-1] == "[]", command
 
 
-def test_every_command_speaks_json(comfyui, picture, tmp_path):
-    """One object on standard output, also for an error, and nothing else anywhere."""
+def test_every_command_speaks_json(comfyui, picture, tmp_path, monkeypatch):
+    """One object on standard output, also for an error, and nothing else anywhere. The demo's own
+    prompts, but for their steps."""
     server = ("--json", "--server", comfyui.url)
+    for path in API:
+        quick = patched(load_prompt(path), {"Sampler.steps": 2})
+        (tmp_path / path.name).write_text(json.dumps(quick))
+    monkeypatch.setattr(demo, "WORKFLOWS", tmp_path)
     folder = tmp_path / "demo"
     commands = {
         "outputs": ("run", API[0], "--set", "Sampler.steps=1", "-o", tmp_path),
         "sheet": ("demo", "-o", folder),
     }
     for key, command in commands.items():
-        code, said = finished(ip2p(*command, *server))
+        code, said = in_process(*command, *server)
         assert code == 0 and json.loads(said)[key], said
     assert sorted(path.stem for path in folder.iterdir()) == sorted([*SLUGS, "before-after"])
     assert {Image.open(folder / f"{slug}.png").size for slug in SLUGS} == {(512, 512)}
@@ -226,7 +232,7 @@ def test_a_terminal_with_true_color_shows_progress_and_the_preview(comfyui, pict
 
 
 def test_doctor_tells_which_checkpoints_are_ip2p_and_why_others_are_not(comfyui):
-    code, said = finished(ip2p("doctor", API[0], "--server", comfyui.url, "--json"))
+    code, said = in_process("doctor", API[0], "--server", comfyui.url, "--json")
     found = {f["what"]: f for f in json.loads(said)["findings"]}
     assert code == 1, "a file that cannot be read is something wrong"
     good = ("server", "pack", "checkpoint tiny.safetensors")

@@ -155,7 +155,9 @@ def test_cancelling_is_local_while_waiting(comfyui):
             queue = await client.server._json("GET", "queue")
             assert len(queue["queue_running"] + queue["queue_pending"]) == 1
         second.cancel()
-        await first
+        await client.server._send("interrupt", {})  # rather than to wait for its end
+        with pytest.raises(Interrupted):
+            await first
         assert not await ran_to_its_end(client, never)
 
     with_client(comfyui, use, max_queued=1)

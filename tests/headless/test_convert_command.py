@@ -14,7 +14,7 @@ from instruct_pix2pix.checkpoints.layouts import read_checkpoint
 
 from ..checkpoints.factory import tiny_checkpoint
 from ..checkpoints.factory_sdxl import sdxl_checkpoint
-from .command import finished, ip2p, refused
+from .command import finished, in_process, ip2p
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_what_cannot_be_converted_is_said(tmp_path, program):
         ((source, tmp_path / "no" / "new.safetensors"), "there is no such folder"),
         ((source, new, "--precision", "fp8"), "--precision: got 'fp8'"),
     ):
-        code, said = refused("convert", *arguments)
+        code, said = in_process("convert", *arguments)
         assert code == 3 and sentence in " ".join(said.split()), said
     code, said = program(source, new, "--weights", "ema")
     assert code == 3 and "no EMA weights in this file" in said, said

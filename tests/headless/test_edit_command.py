@@ -10,13 +10,13 @@ from instruct_pix2pix.edits.settings import SETTINGS
 from instruct_pix2pix.headless.client import Client
 from PIL import Image
 
-from .command import finished, ip2p, refused
+from .command import in_process
 
 TINY = ("--checkpoint", "tiny.safetensors", "--steps", 1)
 
 
 def edit(comfyui, *arguments):
-    return finished(ip2p("edit", *arguments, *TINY, "--server", comfyui.url))
+    return in_process("edit", *arguments, *TINY, "--server", comfyui.url)
 
 
 def prompt_of(path):
@@ -136,11 +136,11 @@ def test_set_reaches_optional_inputs_that_a_prompt_leaves_out(comfyui, picture, 
     del prompt["encode"]["inputs"]["margin"]
     workflow.write_text(json.dumps(prompt))
     given = ("--set", "Encode source.margin=9", "--server", comfyui.url)
-    code, said = finished(ip2p("run", workflow, "-o", tmp_path, *given))
+    code, said = in_process("run", workflow, "-o", tmp_path, *given)
     assert code == 0, said
     assert prompt_of(tmp_path / "edit-result.png")["encode"]["inputs"]["margin"] == 9
-    code, said = finished(
-        ip2p("run", workflow, "-o", tmp_path, "--set", "Encode source.margn=9", *given[2:])
+    code, said = in_process(
+        "run", workflow, "-o", tmp_path, "--set", "Encode source.margn=9", *given[2:]
     )
     assert code == 3 and "has no input 'margn'; it has image, vae, fit, resolution, mask" in said
 
@@ -181,7 +181,7 @@ def test_what_is_wrong_is_said_before_anything_is_queued(
     given = [places.get(word, word) for word in arguments]
     own = () if "--checkpoint" in given else ("--checkpoint", "tiny.safetensors")
     steps = () if "--steps" in given else ("--steps", 1)
-    code, said = refused("edit", *given, *own, *steps, "--server", comfyui.url)
+    code, said = in_process("edit", *given, *own, *steps, "--server", comfyui.url)
     assert code == 3 and words in said, said
     assert not said.startswith("InputError") and "Traceback" not in said
     assert [path.name for path in picture.parent.iterdir()] == ["photo.png"]
@@ -189,7 +189,7 @@ def test_what_is_wrong_is_said_before_anything_is_queued(
 
 def test_an_address_needs_no_scheme(comfyui, picture, tmp_path):
     server = ("--server", comfyui.url.removeprefix("http://"))
-    code, said = finished(ip2p("edit", picture, "x", *TINY, "-o", tmp_path / "out.png", *server))
+    code, said = in_process("edit", picture, "x", *TINY, "-o", tmp_path / "out.png", *server)
     assert code == 0, said
 
 
@@ -216,15 +216,15 @@ def test_what_fast_saves_and_auto_finds_is_told_and_stands_in_the_results(
 ):
     server = ("--steps", 10, "--checkpoint", "tiny.safetensors", "--server", comfyui.url, "--json")
     fast = ("edit", picture, "make it snow", "-o", tmp_path / "fast.png", "--fast")
-    code, said = finished(ip2p(*fast, *server))
+    code, said = in_process(*fast, *server)
     saved = {"Sampler": "25 of 30 evaluations run, 5 reused."}
     assert code == 0 and json.loads(said)["edits"][0]["texts"] == saved, said
     rows, folder = tmp_path / "rows.jsonl", tmp_path / "edited"
     # With the first edit's seed the server would still have its latent, and no sampler would run.
     row = {"image": str(picture), "instruction": "make it snow", "seed": 1}
-    asked = {"fast": "yes"}, {"auto": "yes", "Sampler.probes": 1}
+    asked = {"fast": "yes"}, {"auto": "yes", "Sampler.probes": 1, "steps": 2}
     rows.write_text("\n".join(json.dumps(row | how) for how in asked))
-    code, said = finished(ip2p("batch", rows, "-o", folder, *server))
+    code, said = in_process("batch", rows, "-o", folder, *server)
     assert code == 0, said
     with (folder / "results.csv").open(newline="", encoding="utf-8") as file:
         texts = [json.loads(line["texts"]) for line in csv.DictReader(file)]

@@ -4,7 +4,7 @@ import json
 
 from PIL import Image
 
-from .command import finished, ip2p
+from .command import finished, in_process, ip2p
 
 
 def test_measure_writes_the_tables_and_names_the_page(tmp_path) -> None:
@@ -27,6 +27,6 @@ def test_a_wrong_table_is_wrong_input(tmp_path) -> None:
 
 
 def test_results_are_of_one_set(tmp_path) -> None:
-    code, told = finished(ip2p("measure", str(tmp_path), "--emu", "x", "--pie", "y"))
+    code, told = in_process("measure", str(tmp_path), "--emu", "x", "--pie", "y")
     assert code == 3
     assert "--emu and --pie" in told

@@ -11,7 +11,7 @@ from instruct_pix2pix.pairs.layouts import read_pairs
 from instruct_pix2pix.pairs.pair import Pair, PictureFile, open_picture
 
 from ..pairs.drawing import save_checkpoint
-from .command import finished, ip2p
+from .command import finished, in_process, ip2p
 
 TRIPLES = [
     {"input": "a lake", "edit": "make it snow", "output": "a lake in snow"},
@@ -67,7 +67,7 @@ def test_the_built_in_model_draws_from_the_captions_of_its_own_world(server, tmp
     triples.write_text(json.dumps(row))
     command = ["pairs", "draw", triples, "--checkpoint", TEXT_TO_IMAGE, "-o", tmp_path / "out"]
     command += ["--samples", "1", "--steps", "2", "--resolution", "64", "--server", server.url]
-    code, told = finished(ip2p(*command))
+    code, told = in_process(*command)
     assert code == 0 and "1 pairs of 1 triples" in told, told
     (pair,) = read_pairs(tmp_path / "out")
     before, after = open_picture(pair.source), open_picture(pair.target)
@@ -97,7 +97,7 @@ def test_the_same_command_draws_nothing_again_and_leaves_out_what_was_deleted(dr
     pruned = sorted(made)[0]
     content = pruned.read_bytes()
     pruned.unlink()
-    code, told = finished(ip2p(*command))
+    code, told = in_process(*command)
     assert code == 0 and "3 pairs of 2 triples" in told, told
     assert len(read_pairs(folder)) == 3
     left = {path: path.stat().st_mtime_ns for path in folder.rglob("*_1.png")}
@@ -117,7 +117,7 @@ def test_a_killed_run_goes_on_where_it_was(drawn, tmp_path) -> None:
     finished(first)
     record = next((tmp_path / "out").rglob("pairs.json"))
     when = record.stat().st_mtime_ns
-    code, told = finished(ip2p(*again))
+    code, told = in_process(*again)
     assert code == 0 and "4 pairs of 2 triples" in told, told
     assert record.stat().st_mtime_ns == when
     made = sorted(folder.rglob("*.png"))
@@ -129,9 +129,9 @@ def test_a_killed_run_goes_on_where_it_was(drawn, tmp_path) -> None:
 
 def test_what_is_wrong_is_said(drawn, tmp_path) -> None:
     _, _, command = drawn
-    code, told = finished(ip2p(*command, "--set", "swap=1"))
+    code, told = in_process(*command, "--set", "swap=1")
     assert code == 3 and "--set swap: no such input; there are swap_from" in told
     other = [*command]
     other[other.index("--checkpoint") + 1] = "none.safetensors"
-    code, told = finished(ip2p(*other))
+    code, told = in_process(*other)
     assert code == 3 and "Model.ckpt_name: the server has no 'none.safetensors'; it has " in told

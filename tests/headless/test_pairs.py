@@ -12,7 +12,7 @@ from instruct_pix2pix.pairs.triples import Triple, examples
 
 from ..pairs.language_model import learnt_by_heart
 from ..pairs.language_server import LanguageServer
-from .command import finished, ip2p
+from .command import finished, in_process, ip2p
 
 CAPTIONS = [f"a photo of lake number {number}" for number in range(12)]
 
@@ -78,7 +78,7 @@ def test_a_killed_run_goes_on_and_writes_nothing_twice(captions, tmp_path) -> No
         first.send_signal(signal.SIGKILL)
         finished(first)
         before, server.pause = len(server.requests), 0.0
-        code, told = finished(ip2p(*command))
+        code, told = in_process(*command)
     assert code == 0, told
     assert sorted(triple["input"] for triple in triples(out)) == sorted(CAPTIONS)
     # Of those asked before, at most the two under way are asked again.
@@ -87,7 +87,7 @@ def test_a_killed_run_goes_on_and_writes_nothing_twice(captions, tmp_path) -> No
 
 def test_each_mistake_has_its_sentence_and_its_code(captions, tmp_path) -> None:
     def run(*arguments):
-        return finished(ip2p("pairs", "write", *arguments, "-o", tmp_path / "t.jsonl"))
+        return in_process("pairs", "write", *arguments, "-o", tmp_path / "t.jsonl")
 
     code, told = run(tmp_path / "none.txt", "--llm", "http://127.0.0.1:9/v1")
     assert code == 3 and "none.txt cannot be read (No such file or directory)" in told

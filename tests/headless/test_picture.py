@@ -12,7 +12,7 @@ from instruct_pix2pix.headless.errors import InputError
 from instruct_pix2pix.headless.picture import read_picture
 from PIL import Image, ImageCms, ImageOps
 
-from .command import finished, ip2p
+from .command import in_process
 
 pillow_heif.register_heif_opener()
 Y, X = np.mgrid[:24, :32]
@@ -235,11 +235,11 @@ def test_the_command_refuses_a_cut_photo_and_tells_of_a_black_mask(comfyui, pict
     cut.write_bytes(REFUSED["cut.jpeg"][0])
     target = tmp_path / "out.png"
     options = ("-o", target, "--checkpoint", "tiny.safetensors", "--steps", 1)
-    code, said = finished(ip2p("edit", cut, "make it snow", *options, "--server", comfyui.url))
+    code, said = in_process("edit", cut, "make it snow", *options, "--server", comfyui.url)
     assert code == 3 and "damaged or not whole" in said and not target.exists()
     mask = tmp_path / "black.png"
     Image.new("L", Image.open(picture).size).save(mask)
     options = (*options, "--mask", mask, "--server", comfyui.url)
-    code, said = finished(ip2p("edit", picture, "make it snow", *options))
+    code, said = in_process("edit", picture, "make it snow", *options)
     assert code == 0 and "note: black.png: the mask has no white, so nothing changes" in said
     assert (np.asarray(Image.open(target)) == np.asarray(Image.open(picture))).all()

@@ -13,7 +13,7 @@ from instruct_pix2pix.headless.errors import InputError, IP2PError, NodesMissing
 from instruct_pix2pix.headless.saved import to_prompt
 from PIL import Image
 
-from .command import ROOT, finished, ip2p
+from .command import ROOT, in_process
 
 # Templates that the oracle reads otherwise, and why ours is right or as good.
 OTHERWISE = {
@@ -148,7 +148,7 @@ def test_bypassed_muted_and_virtual_nodes_are_taken_out(object_info):
 def test_a_saved_workflow_runs(comfyui, tmp_path):
     path = tmp_path / "flat.json"
     path.write_text(json.dumps(SAVED))
-    code, said = finished(ip2p("run", path, "-o", tmp_path, "--server", comfyui.url))
+    code, said = in_process("run", path, "-o", tmp_path, "--server", comfyui.url)
     assert code == 0, said
     picture = Image.open(tmp_path / "flat-result.png")
     assert picture.getpixel((0, 0)) == (0, 0, 255)
@@ -158,7 +158,7 @@ def test_a_saved_workflow_runs(comfyui, tmp_path):
 def test_a_saved_workflow_is_examined_as_it_runs(comfyui, tmp_path):
     path = tmp_path / "flat.json"
     path.write_text("\ufeff" + json.dumps(SAVED), encoding="utf-8")
-    code, said = finished(ip2p("doctor", path, "--server", comfyui.url))
+    code, said = in_process("doctor", path, "--server", comfyui.url)
     assert "ok    pack: loaded" in said and "Traceback" not in said, said
 
 
@@ -166,7 +166,7 @@ def test_what_was_posted_to_the_server_runs(comfyui, tmp_path, object_info):
     body = {"prompt": to_prompt(SAVED, object_info), "client_id": "x"}
     path = tmp_path / "posted.json"
     path.write_text("\ufeff" + json.dumps(body), encoding="utf-8")
-    code, said = finished(ip2p("run", path, "-o", tmp_path, "--server", comfyui.url))
+    code, said = in_process("run", path, "-o", tmp_path, "--server", comfyui.url)
     assert code == 0 and (tmp_path / "posted-result.png").is_file(), said
 
 

@@ -7,7 +7,7 @@ import time
 import pytest
 from instruct_pix2pix.headless.server import ATTENTION, with_defaults
 
-from .command import finished, ip2p, refused
+from .command import finished, in_process, ip2p
 
 SLOW = ("--checkpoint", "tiny.safetensors", "--steps", 60)
 
@@ -36,17 +36,17 @@ def test_a_stopped_batch_tells_its_rows_and_goes_on(comfyui, photos, tmp_path, h
     arguments = ("batch", photos, "x", "-o", tmp_path / "out", *SLOW, "--server", comfyui.url)
     ended, said = stopped_at_one(ip2p(*arguments), tmp_path / "out", how)
     assert ended == code and "of 4 rows are done; the same command goes on" in said, said
-    code, said = finished(ip2p(*arguments))
+    code, said = in_process(*arguments)
     assert code == 0 and "4 done" in said and "of them now" in said, said
-    code, said = finished(ip2p(*arguments))
+    code, said = in_process(*arguments)
     assert code == 0 and said.startswith("Nothing to do: 4 done before"), said
-    code, said = finished(ip2p(*arguments, "--json"))
+    code, said = in_process(*arguments, "--json")
     assert json.loads(said)["now"] == 0 and json.loads(said)["states"] == {"done": 4}
 
 
 def test_a_batch_without_its_server_tells_its_rows(photos, tmp_path):
     server = ("--server", "http://127.0.0.1:9", "--patience", 1)
-    code, said = finished(ip2p("batch", photos, "x", "-o", tmp_path / "out", *server))
+    code, said = in_process("batch", photos, "x", "-o", tmp_path / "out", *server)
     assert code == 4 and "127.0.0.1:9" in said, said
     assert "0 of 4 rows are done; the same command goes on" in said
 
@@ -56,7 +56,7 @@ def test_a_stopped_edit_tells_what_is_done(comfyui, picture, tmp_path):
     process = ip2p(*arguments, "--server", comfyui.url)
     code, said = stopped_at_one(process, tmp_path / "out", signal.SIGINT)
     assert code == 130 and "stopped. 1 of 2 edits are done; the same command goes on" in said, said
-    code, said = finished(ip2p(*arguments, "--server", comfyui.url))
+    code, said = in_process(*arguments, "--server", comfyui.url)
     assert code == 0 and len(list((tmp_path / "out").iterdir())) == 2, said
 
 
@@ -72,7 +72,7 @@ def test_a_batch_of_nothing_is_wrong_input(tmp_path, name, words):
     (tmp_path / "empty").mkdir()
     (tmp_path / "rows.csv").write_text("image,instruction\n")
     where = ("-o", tmp_path / "out", "--server", "127.0.0.1:9")
-    code, said = refused("batch", tmp_path / name, "x", *where)
+    code, said = in_process("batch", tmp_path / name, "x", *where)
     assert code == 3 and words in said, said
 
 
@@ -80,7 +80,7 @@ def test_batch_takes_the_flags_of_edit(comfyui, photos, tmp_path):
     options = ("--seeds", 2, "--only", "--format", "jpg", "--preset", "age", "--subject", "her")
     given = (*options, "--steps", 1, "--checkpoint", "tiny.safetensors", "--sampler", "euler")
     arguments = ("batch", photos, "old", "-o", tmp_path / "out", *given, "--server", comfyui.url)
-    code, said = finished(ip2p(*arguments))
+    code, said = in_process(*arguments)
     assert code == 0 and "8 done" in said, said
     names = {path.name for path in (tmp_path / "out").glob("*.jpg")}
     assert names == {f"{name}-age-old-seed-{seed}.jpg" for name in "abcd" for seed in (0, 1)}

@@ -16,7 +16,7 @@ from instruct_pix2pix.edits.settings import BUILT_INS
 from instruct_pix2pix.headless.workflow import load_prompt, patched
 from PIL import Image
 
-from .command import PACK, ROOT, finished, ip2p
+from .command import PACK, ROOT, finished, in_process, ip2p
 from .graphs import colour
 
 PROMPTS = {path.stem: load_prompt(path) for path in (ROOT / "workflows" / "api").glob("*.json")}
@@ -78,7 +78,7 @@ def test_a_prompt_runs_in_each_of_three_ways(comfyui, tmp_path, monkeypatch, nam
 def test_the_prompt_for_a_photo_and_a_checkpoint_runs_with_them(comfyui, picture, tmp_path):
     path = ROOT / "workflows" / "api" / "your-photo-your-checkpoint.json"
     own = ("--set", "Model.checkpoint=tiny.safetensors", "--image", f"Source={picture}")
-    code, said = finished(ip2p("run", path, *own, "-o", tmp_path, "--server", comfyui.url))
+    code, said = in_process("run", path, *own, "-o", tmp_path, "--server", comfyui.url)
     assert code == 0, said
     assert Image.open(tmp_path / f"{path.stem}-result.png").size == (48, 40)
 

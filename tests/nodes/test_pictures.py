@@ -273,8 +273,12 @@ def test_sample_image_is_a_picture_and_its_mask(scene):
     assert image.shape == (1, 512, 512, 3) and image.dtype == torch.float32
     assert 0 <= image.min() and image.max() <= 1 and image.std() > 0.05
     assert mask.shape == (1, 512, 512) and set(mask.unique().tolist()) == {0.0, 1.0}
-    again, _ = IP2PSampleImage.execute(scene, 0).result
-    other, _ = IP2PSampleImage.execute(scene, 2**64 - 1).result
+
+
+@pytest.mark.parametrize("scene", ["portrait - suit", "landscape - sunny house", "object - cat"])
+def test_a_seed_draws_the_same_sample_again_and_another_another(scene):
+    seeds = (0, 0, 2**64 - 1)
+    image, again, other = (IP2PSampleImage.execute(scene, seed).result[0] for seed in seeds)
     assert torch.equal(image, again) and not torch.equal(image, other)
 
 

@@ -10,7 +10,7 @@ import pytest
 from instruct_pix2pix.edits.settings import BUILT_IN, BUILT_IN_SCALES
 from instruct_pix2pix.headless.app.page import TABS
 from instruct_pix2pix.headless.jobs import Jobs
-from instruct_pix2pix.tests.headless.command import refused
+from instruct_pix2pix.tests.headless.command import in_process
 from PIL import Image
 
 from .person import Person, free_port, page_at
@@ -229,5 +229,5 @@ def test_who_may_come_in(comfyui, url):
 def test_a_page_without_a_comfyui_ends_with_a_sentence(monkeypatch):
     nowhere = f"http://127.0.0.1:{free_port()}"
     monkeypatch.setitem(Jobs.__init__.__kwdefaults__, "patience", 1.0)  # not half a minute
-    code, said = refused("app", "--port", free_port(), "--server", nowhere)
+    code, said = in_process("app", "--port", free_port(), "--server", nowhere)
     assert code == 4 and nowhere in said and "Traceback" not in said

@@ -53,11 +53,12 @@ def assert_same(found, expected):
 
 @pytest.mark.parametrize("sampler_name", sorted(BATCHING))
 def test_cells_equal_single_edits(model, graph, sampler_name):
-    """Within 1e-5 of the range, with every sampler that takes several cells at once."""
-    cells = [Cell(7.5, 1.5, 5), Cell(4.0, 2.0, 5), Cell(3.0, 1.2, 8)]
+    """Within 1e-5 of the range, with every sampler that takes several cells at once, for two cells
+    of other scales and other noise. Cells of the same noise are the guider's concern: see below."""
+    cells = [Cell(7.5, 1.5, 5), Cell(3.0, 1.2, 8)]
     source = graph.source()
     edit = Edit(model, graph.instruction, graph.negative, source, 3, sampler_name, "normal")
-    assert edit.batches(cells) == [[0, 1, 2]]
+    assert edit.batches(cells) == [[0, 1]]
     found = run(model, graph, source, cells, sampler_name)
     for one, other in zip(found, singles(model, graph, source, cells, sampler_name), strict=True):
         assert_close(one, other)
