@@ -1,7 +1,7 @@
-"""The README's pictures of what the model is asked: python docs/editing_pictures.py
+"""The pictures of docs/guidance.md: python docs/editing_pictures.py
 
-One strip for each of IP2PGuidance, IP2PEditMask, `fit` around mask, IP2PGuidanceGrid,
-IP2PAutoGuidance and IP2PEditChain, made by running the templates' API twins in ComfyUI. Names of
+One strip for each of IP2PGuidance, IP2PEditMask, `fit` around mask, IP2PAutoGuidance and
+IP2PEditChain, made by running the templates' API twins in ComfyUI. Names of
 MADE may follow the command, to make these only.
 """
 
@@ -87,7 +87,7 @@ async def edit_mask(client: Client) -> Image.Image:
 async def around_mask(client: Client) -> Image.Image:
     prompt = load_prompt(WORKFLOWS / "small-face-big-edit.json")
     near = await pictures(client, prompt)
-    box = 384, 114, 576, 306  # where the portrait hangs
+    box = 364, 94, 596, 326  # where the portrait hangs
     far = await pictures(client, patched(prompt, {"Encode source.fit": "training size"}))
     return strip(
         [
@@ -96,11 +96,6 @@ async def around_mask(client: Client) -> Image.Image:
             ("fit around mask", near["Result"][0].crop(box)),
         ]
     )
-
-
-async def grid(client: Client) -> Image.Image:
-    found = await pictures(client, load_prompt(WORKFLOWS / "guidance-grid.json"))
-    return found["Result"][0]
 
 
 async def auto(client: Client) -> Image.Image:
@@ -137,7 +132,6 @@ MADE = {
     "guidance": guidance,
     "edit-mask": edit_mask,
     "around-mask": around_mask,
-    "grid": grid,
     "auto": auto,
     "turns": turns,
 }

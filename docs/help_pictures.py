@@ -26,7 +26,7 @@ SIDE = 184
 WHOLE = 420
 
 HAIR, WEATHER, REGION = "hair-color", "weather", "edit-only-a-region"
-FOUND, DRESS, SAMPLED = (
+FOUND, CLOTHES, SAMPLED = (
     "edit-only-what-was-asked",
     "virtual-try-on",
     "advanced-any-sampler-and-sigmas",
@@ -77,7 +77,7 @@ UPRIGHT = {
 }
 MASK = {"mask": node("Mask", "MaskPreview", mask=["2", 1])}
 BEACH = {"Instruction.instruction": "change the background to a beach"}
-SNOW = {"Instruction.instruction": "make it snow"}
+SUNSET = {"Instruction.instruction": "make it a sunset"}
 PINK = {
     "Source.image": "ip2p-raincoat.png",
     "Instruction.instruction": "make her hair pink",
@@ -94,11 +94,11 @@ def scene(name: str, shows: str = "Before") -> Cell:
 SHEETS: dict[str, list[Cell]] = {
     "IP2PLoadCheckpoint-1": [
         *asked(HAIR, "make her hair blue"),
-        *asked(WEATHER, "make it snow"),
+        *asked(WEATHER, "make it a sunset"),
     ],
     "IP2PEncodeSource-1": [
-        Cell("source, 384 x 512", WEATHER, UPRIGHT, "Before"),
-        Cell("result, 384 x 512", WEATHER, UPRIGHT),
+        Cell("source, 384 x 512", WEATHER, UPRIGHT | SUNSET, "Before"),
+        Cell("result, 384 x 512", WEATHER, UPRIGHT | SUNSET),
     ],
     "IP2PEncodeSource-2": [
         source(REGION),
@@ -106,7 +106,7 @@ SHEETS: dict[str, list[Cell]] = {
         Cell("with the mask", REGION),
         Cell("without", REGION, UNMASKED),
     ],
-    "IP2PEncodeInstruction-1": asked(WEATHER, "make it snow", "make it rain", "make it foggy"),
+    "IP2PEncodeInstruction-1": asked(WEATHER, "make it rain", "make it foggy", "make it a sunset"),
     "IP2PEncodeInstruction-2": asked(
         HAIR, "make her hair blue", "give her blue hair", "hair color: blue"
     ),
@@ -179,22 +179,23 @@ SHEETS: dict[str, list[Cell]] = {
     ],
     "IP2PRestore-2": [
         source(WEATHER),
-        Cell("match_color off", WEATHER),
-        Cell("match_color mean-std", WEATHER, {"Restore.match_color": "mean-std"}),
+        Cell("match_color off", WEATHER, SUNSET),
+        Cell("match_color mean-std", WEATHER, SUNSET | {"Restore.match_color": "mean-std"}),
+        Cell("mean-std, with a mask", REGION, {"Restore.match_color": "mean-std"}),
     ],
     "IP2PPreset-1": [
-        source(DRESS),
+        source(CLOTHES),
         *(
             Cell(
                 f"{preset}: {value}",
-                DRESS,
+                CLOTHES,
                 {
                     "20": node("Preset", "IP2PPreset", preset=preset, value=value, subject="her"),
                     "Instruction.instruction": ["20", 0],
                 },
             )
             for preset, value in (
-                ("clothes", "a red dress"),
+                ("clothes", "a red leather jacket"),
                 ("hair color", "blue"),
                 ("background", "a forest"),
             )

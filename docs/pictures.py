@@ -13,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from instruct_pix2pix.edits.settings import BUILT_IN
 from instruct_pix2pix.headless.client import Client, connect
 from instruct_pix2pix.headless.workflow import load_prompt, patched
 from instruct_pix2pix.pictures.sheet import sheet_of
@@ -20,15 +21,15 @@ from PIL import Image
 
 DOCS = Path(__file__).resolve().parent
 IMAGES = DOCS / "images"
-WORKFLOW = DOCS.parent / "workflows" / "api" / "weather.json"
-TEXT_CFGS = (0.5, 2.0, 5.0, 10.0)
+WORKFLOW = DOCS.parent / "workflows" / "api" / "app-your-photo.json"
+TEXT_CFGS = (0.5, 2.0, 5.0, 15.0)
 IMAGE_CFGS = (1.0, 1.5, 3.0)
 CELL = 192
 
 
 async def edits(client: Client, folder: Path) -> dict[tuple[float, float], Path]:
     """The same edit at each pair of scales."""
-    prompt, files = load_prompt(WORKFLOW), {}
+    prompt, files = patched(load_prompt(WORKFLOW), {"Model.checkpoint": BUILT_IN}), {}
     for text_cfg in TEXT_CFGS:
         for image_cfg in IMAGE_CFGS:
             scales = {"Sampler.text_cfg": text_cfg, "Sampler.image_cfg": image_cfg}

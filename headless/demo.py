@@ -16,7 +16,7 @@ from .server import PACK
 from .workflow import find_input, load_prompt
 
 WORKFLOWS = PACK / "workflows" / "api"
-SLUGS = ("hair-color", "virtual-try-on", "weather")
+SLUGS = ("hair-color", "virtual-try-on", "season-summer-to-winter")
 
 
 async def demo(client: Client, folder: Path, view: View) -> tuple[list[Path], Path]:
@@ -26,8 +26,9 @@ async def demo(client: Client, folder: Path, view: View) -> tuple[list[Path], Pa
     the source added for the sheet.
     """
     edited: list[Path] = []
-    pictures: list[Image.Image] = []
-    captions: list[str] = []
+    sources: list[Image.Image] = []
+    results: list[Image.Image] = []
+    asked: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
         for slug in SLUGS:
             prompt = load_prompt(WORKFLOWS / f"{slug}.json")
@@ -43,10 +44,13 @@ async def demo(client: Client, folder: Path, view: View) -> tuple[list[Path], Pa
             await client.save(made["Result"], after)
             view.done(line, f"{after.name} in {result.seconds:.0f} s")
             edited.append(after)
-            pictures += [Image.open(file).convert("RGB") for file in (before, after)]
-            captions += ["", text]
+            sources.append(Image.open(before).convert("RGB"))
+            results.append(Image.open(after).convert("RGB"))
+            asked.append(text)
     sheet = folder / "before-after.png"
-    drawn = sheet_of(pictures, (384, 384), ("source", "edited"), [""] * len(SLUGS), captions)
+    blank = [""] * len(SLUGS)
+    size, rows = (384, 384), ("source", "edited")
+    drawn = sheet_of([*sources, *results], size, blank, rows, [*blank, *asked])
     with write_whole(sheet) as out:
         drawn.save(out, "PNG", optimize=True)
     return edited, sheet

@@ -200,7 +200,7 @@ def sheet(pairs: Sequence[np.ndarray], edits: Sequence[Edit], count: int = 6) ->
     """Edits in rows, each below its instruction: before, and after at every swap."""
     columns = ("before", *(f"swap {swap:g}" for swap in SWAPS))
     side, line = pairs[0].shape[-2] // 2, 26
-    size = side * len(columns), line + count * (side + line)
+    size = side * len(columns), line + len(pairs[:count]) * (side + line)
     drawn, font = Image.new("RGB", size, "white"), ImageFont.load_default(15)
     draw = ImageDraw.Draw(drawn)
     for number, words in enumerate(columns):

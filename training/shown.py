@@ -95,7 +95,8 @@ class Shown:
         first = rows[0][0]
         size = max(1, round(HEIGHT * first.width / first.height)), HEIGHT
         columns = ["before", "at the start", f"step {step}", "after"]
-        sheet = Sheet(columns, [pair.instruction[:40] for pair in self.pairs], size)
+        asked = [words for pair in self.pairs for words in (pair.instruction, "", "", "")]
+        sheet = Sheet(columns, [""] * len(rows), size, asked)
         for row, pictures in enumerate(rows):
             for column, picture in enumerate(pictures):
                 sheet.paste(picture, column, row)

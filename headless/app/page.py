@@ -48,11 +48,11 @@ SWATCHES = {
 # What can be tried at once: a picture of the templates and a sentence that suits it.
 EXAMPLES = {
     "woman": "make her hair blue",
-    "man": "make him wear sunglasses",
-    "sweater": "put on a red dress",
+    "jacket": "make him wear sunglasses",
+    "sweater": "put on a red leather jacket",
     "house": "change the weather from sunny to cloudy",
-    "lake": "turn summer into winter",
-    "vase": "make it out of wood",
+    "lake": "make it a sunset",
+    "cat": "make it out of wood",
 }
 PICTURES = PACK / "workflows" / "pictures"
 # What has a place of its own on the page; the others are in "All settings".

@@ -24,7 +24,6 @@ EXAMPLES: dict[str, Scene] = {
         garment="dress",
         garment_color="yellow",
     ),
-    "ip2p-man.png": SAMPLES["portrait - suit"],
     "ip2p-beach.png": SAMPLES["portrait - at the beach"],
     "ip2p-sweater.png": Portrait(
         114,
@@ -59,6 +58,7 @@ EXAMPLES: dict[str, Scene] = {
         garment="dress",
         garment_color="green",
     ),
+    "ip2p-bob.png": Portrait(120, hair_style="bob", hair_color="black", skin="tan"),
     "ip2p-long.png": Portrait(174, hair_color="black", skin="tan", garment_color="red"),
     "ip2p-shirt.png": Portrait(
         154,
@@ -80,9 +80,9 @@ EXAMPLES: dict[str, Scene] = {
     "ip2p-cottage.png": Landscape(49),
     "ip2p-farm.png": Landscape(45),
     "ip2p-lake.png": Landscape(44, landmark="lake"),
-    "ip2p-road.png": Landscape(44, landmark="road"),
-    "ip2p-vase.png": SAMPLES["object - vase"],
-    "ip2p-cat.png": Object(13, subject="cat"),
+    "ip2p-hills.png": Landscape(44, landmark="road"),
+    "ip2p-road.png": Landscape(75, landmark="road"),
+    "ip2p-cat.png": Object(0, subject="cat"),
 }
 # The mask of the hair is in the alpha channel, where the editor's mask editor saves it.
 MASKED = "ip2p-woman-masked.png"
@@ -110,7 +110,7 @@ def draw_example(name: str) -> Image.Image:
 
 def on_a_wall(portrait: Image.Image) -> Image.Image:
     """A room, 960 x 640, where the portrait hangs small above a sideboard; the mask is on it."""
-    width, height, side = 960, 640, 160
+    width, height, side = 960, 640, 200
     room = Image.new("RGB", (width, height), (214, 205, 190))
     draw = ImageDraw.Draw(room)
     draw.rectangle((0, 500, width, height), (150, 112, 82))  # the floor
@@ -122,7 +122,7 @@ def on_a_wall(portrait: Image.Image) -> Image.Image:
     draw.rectangle((795, 215, 805, 500), (70, 70, 76))  # a lamp
     draw.polygon([(760, 150), (840, 150), (880, 240), (720, 240)], (238, 206, 140))
     draw.ellipse((760, 490, 840, 512), (70, 70, 76))
-    left, top = (width - side) // 2, 130
+    left, top = (width - side) // 2, 110
     draw.rectangle((left - 14, top - 14, left + side + 13, top + side + 13), (92, 62, 40))
     draw.rectangle((left - 5, top - 5, left + side + 4, top + side + 4), (245, 243, 236))
     room.paste(portrait.resize((side, side), Image.Resampling.LANCZOS), (left, top))

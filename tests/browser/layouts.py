@@ -42,8 +42,7 @@ REGION = (
     "of your picture, to the bit. To take it out: select it and press `Ctrl` + `B`."
 )
 NEEDS = (
-    "\n\nNeeds the node pack **InstructPix2Pix**: in the Manager, or `comfy node install "
-    "instruct-pix2pix`."
+    "\n\nNeeds the node pack **InstructPix2Pix**: clone its repository into `ComfyUI/custom_nodes`."
 )
 PICTURE = ("Picture and model", [["Source", "Model"]])
 CHANGE = ("What to change", [[NOTE, "Instruction"]])
@@ -85,8 +84,8 @@ LAYOUTS = {
     ),
     "Edit clothes - virtual try-on - InstructPix2Pix": Layout(
         "virtual-try-on",
-        "Press **Run**. Then describe other clothes in *Instruction*: *put on a blue suit*, *wear "
-        "a yellow t-shirt*." + SCALES + REGION + OWN,
+        "Press **Run**. Then describe other clothes in *Instruction*: *put on a red dress*, *wear "
+        "a blue suit*." + SCALES + REGION + OWN,
         LOCAL,
     ),
     "Edit make-up - InstructPix2Pix": Layout(
@@ -123,14 +122,14 @@ LAYOUTS = {
     ),
     "Edit the background - InstructPix2Pix": Layout(
         "change-the-background",
-        "Press **Run**. Then name another place in *Instruction*: *put him in front of a forest*, "
-        "*change the background to a library*, *mountains*, *a beach*." + SCALES + OWN,
+        "Press **Run**. Then name another place in *Instruction*: *put her in front of a forest*, "
+        "*change the background to a library*, *a city at night*, *a beach*." + SCALES + OWN,
         WHOLE,
     ),
     "Edit art medium - InstructPix2Pix": Layout(
         "art-medium",
         "Press **Run**. Then name another medium in *Instruction*: *turn it into a pencil sketch*, "
-        "*a watercolor*, *an oil painting*, *a mosaic*, *black and white*." + SCALES + OWN,
+        "*an oil painting*, *a comic*, *a mosaic*, *black and white*." + SCALES + OWN,
         WHOLE,
     ),
     "Edit a region that you paint - InstructPix2Pix": Layout(
@@ -164,8 +163,8 @@ LAYOUTS = {
     "Edit in turns - InstructPix2Pix": Layout(
         "edit-in-turns",
         "One instruction a line in *Turns*, each made on the result of the last one. The picture "
-        "stays a latent in between, so that it is not worn out. All turns come out: going back is "
-        "picking an earlier one." + OWN,
+        "stays a latent in between, so that it is not worn out. `mask_each` keeps what a turn was "
+        "not asked to change. All turns come out: to go back, pick an earlier one." + OWN,
         (
             PICTURE,
             ("Edit", [[NOTE, "Encode source"], ["Turns"]]),

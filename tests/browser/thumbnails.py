@@ -17,20 +17,27 @@ from instruct_pix2pix.edits.settings import BUILT_IN, BUILT_IN_SCALES, TEXT_TO_I
 from instruct_pix2pix.headless.client import Client
 from instruct_pix2pix.headless.server import PrivateServer
 from instruct_pix2pix.headless.workflow import load_prompt, patched
+from instruct_pix2pix.mini.landscapes import Landscape
 from PIL import Image, ImageOps
 
-from .examples import draw_examples
+from .examples import EXAMPLES, draw_examples
 from .layouts import LAYOUTS
 from .stand_ins import write_stand_ins
 from .templates import WORKFLOWS, api_file
-from .twins import CHECKPOINT
+from .twins import CHECKPOINT, VIEW_IMAGE_CFG
 
-# Templates whose edit is seen beside the middle: their thumbnails show the right halves.
-BESIDE = (
-    "Edit the background - InstructPix2Pix",
-    "Edit your photo with your pix2pix checkpoint - InstructPix2Pix",
-    "Teach your own edit - pairs folder - InstructPix2Pix",
-)
+# Which half of its pictures a thumbnail shows: from where on, as a share of a side, going right or
+# down. Without a line here, the middle from left to right.
+HALVES = {
+    "Edit the background - InstructPix2Pix": ("right", 0.5),
+    "Teach your own edit - pairs folder - InstructPix2Pix": ("right", 0.5),
+    "Edit season - summer to winter - InstructPix2Pix": ("down", 0.45),
+    "App - weather and season": ("down", 0.42),
+    "App - your photo": ("down", 0.3),
+    "Advanced - LoRA and ControlNet - InstructPix2Pix": ("down", 0.1),
+    "Your style as an editor - InstructPix2Pix": ("down", 0.12),
+}
+MIDDLE = ("right", 0.25)
 STYLE = WORKFLOWS.parent / "runs" / "style.safetensors"  # which style.py writes
 
 
@@ -47,8 +54,8 @@ def with_own_style(prompt: Prompt) -> None:
         choice = {"checkpoint": TEXT_TO_IMAGE, "weights": "auto"}
         prompt[key] = node(title, "IP2PLoadCheckpoint", **choice)
     model, clip = ([roles["Your style"], slot] for slot in (0, 1))
-    # Twice what was learned, so that a thumbnail shows it.
-    strengths = {"strength_model": 2.0, "strength_clip": 2.0}
+    # More than what was learned, so that a thumbnail shows it.
+    strengths = {"strength_model": 1.5, "strength_clip": 1.5}
     prompt["look"] = node(
         "Look", "IP2PLoadLora", model=model, clip=clip, lora_name=STYLE.name, **strengths
     )
@@ -59,7 +66,10 @@ def with_own_style(prompt: Prompt) -> None:
 async def pictures(server: PrivateServer, prompt: Prompt) -> tuple[bytes, list[bytes]]:
     """The source and the results of running a template's prompt with the built-in model."""
     if CHECKPOINT in str(prompt):
+        source = next(made for made in prompt.values() if made["class_type"] == "LoadImage")
         scales = {f"Sampler.{name}": value for name, value in BUILT_IN_SCALES.items()}
+        if isinstance(EXAMPLES[source["inputs"]["image"]], Landscape):
+            scales["Sampler.image_cfg"] = VIEW_IMAGE_CFG
         prompt = patched(prompt, {"Model.checkpoint": BUILT_IN, **scales})
     with_own_style(prompt)
     async with Client(server.url) as client:
@@ -82,15 +92,15 @@ async def pictures(server: PrivateServer, prompt: Prompt) -> tuple[bytes, list[b
 
 
 def thumbnail(
-    before: bytes, results: list[bytes], left: float = 0.25, side: int = 512
+    before: bytes, results: list[bytes], half: tuple[str, float] = MIDDLE, side: int = 512
 ) -> Image.Image:
-    """Half of the source's width, from `left` on, beside the same half of the result, so that what
-    is edited can be compared; of two results, that half of each. More: four of them, or the source
-    and three. A result of another size than the source is a sheet, and shown as it is."""
+    """One half of the source (see HALVES) and the same half of the result, so that what is edited
+    can be compared; of two results, that half of each. More: four of them, or the source and
+    three. A result of another size than the source is a sheet, and shown as it is."""
     if not before:
-        # Pairs, the pictures before and then those after: the second pair and the fourth.
-        half = len(results) // 2
-        before, *results = (results[n] for n in (1, half + 1, 3, half + 3))
+        # Pairs, the pictures before and then those after: the second pair and the third.
+        count = len(results) // 2
+        before, *results = (results[n] for n in (1, count + 1, 2, count + 2))
         return four([Image.open(io.BytesIO(picture)) for picture in (before, *results)], side)
     opened = [Image.open(io.BytesIO(picture)).convert("RGB") for picture in (before, *results)]
     if opened[1].size != opened[0].size:
@@ -102,11 +112,13 @@ def thumbnail(
         edits.insert(0, source)
     if len(edits) > 1:
         return four(edits[:4], side)
-    half = side // 2
     sheet = Image.new("RGB", (side, side), "white")
-    start = round(left * side)
-    for at, picture in ((0, source), (half + 2, edits[0])):
-        sheet.paste(picture.crop((start, 0, start + half - 2, side)), (at, 0))
+    way, start = half[0], round(half[1] * side)
+    end, second = start + side // 2 - 2, side // 2 + 2
+    right = way == "right"
+    box = (start, 0, end, side) if right else (0, start, side, end)
+    sheet.paste(source.crop(box))
+    sheet.paste(edits[0].crop(box), (second, 0) if right else (0, second))
     return sheet
 
 
@@ -132,7 +144,7 @@ def main() -> None:
             for title in titles:
                 prompt = load_prompt(api_file(title))
                 made = asyncio.run(pictures(server, prompt))
-                sheet = thumbnail(*made, left=0.5 if title in BESIDE else 0.25)
+                sheet = thumbnail(*made, HALVES.get(title, MIDDLE))
                 sheet.save(WORKFLOWS / f"{title}.jpg", quality=88, optimize=True)
         finally:
             server.stop()

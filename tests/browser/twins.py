@@ -17,6 +17,8 @@ from instruct_pix2pix.edits.settings import BUILT_IN_SCALES, TEXT_TO_IMAGE, defa
 API = Path(__file__).resolve().parents[2] / "workflows" / "api"
 # What suits the built-in model.
 TEXT_CFG, IMAGE_CFG = BUILT_IN_SCALES["text_cfg"], BUILT_IN_SCALES["image_cfg"]
+# Of a whole view, at which its house, road and boat stay as they are.
+VIEW_IMAGE_CFG = 2.0
 CHECKPOINT = "instruct-pix2pix-00-22000.safetensors"
 EXAMPLE = "example (built-in)"  # as IP2PLoadPairs calls the bundled pairs
 # An ordinary model with a look of its own, and the model that it was trained from.
@@ -35,6 +37,11 @@ def plain(slug: str, picture: str, instruction: str, **settings: Any) -> Prompt:
     """The edit of a whole picture."""
     scales = {"text_cfg": TEXT_CFG, "image_cfg": IMAGE_CFG}
     return edit(slug, picture, instruction, **scales | settings)
+
+
+def view(slug: str, picture: str, instruction: str, **settings: Any) -> Prompt:
+    """The edit of a whole view."""
+    return plain(slug, picture, instruction, **{"image_cfg": VIEW_IMAGE_CFG} | settings)
 
 
 def find_region(prompt: Prompt, grow: int = 4, threshold: float = 0.5, feather: int = 4) -> Prompt:
@@ -123,9 +130,9 @@ def shared(sampler: Node, *left_out: str) -> dict[str, Any]:
 
 
 def guidance_grid() -> Prompt:
-    prompt = plain("guidance-grid", "house", "make it snow")
+    prompt = plain("guidance-grid", "lake", "make it a sunset")
     inputs = shared(prompt["sampler"], "text_cfg", "image_cfg")
-    lists = {"text_cfgs": "0.5, 2, 10", "image_cfgs": "1, 1.5, 3", "vae": ["model", 2]}
+    lists = {"text_cfgs": "0.5, 2, 15", "image_cfgs": "1, 1.5, 3", "vae": ["model", 2]}
     prompt["sampler"] = node("Grid", "IP2PGuidanceGrid", **inputs, **lists)
     prompt["result"]["inputs"]["images"] = ["sampler", 1]
     del prompt["decode"], prompt["restore"]
@@ -142,10 +149,10 @@ def auto_tune() -> Prompt:
 
 
 def edit_in_turns() -> Prompt:
-    prompt = plain("edit-in-turns", "dress", "none")
+    prompt = plain("edit-in-turns", "long", "none")
     inputs = shared(prompt["sampler"], "instruction", "negative")
-    lines = "make her hair blonde\nput on a yellow raincoat\nmake her wear sunglasses"
-    turns = {"clip": ["model", 1], "instructions": lines, "mask_each": False}
+    lines = "make her hair pink\nput on a red leather jacket\nput a straw hat on her"
+    turns = {"clip": ["model", 1], "instructions": lines, "mask_each": True}
     prompt["sampler"] = node("Turns", "IP2PEditChain", **inputs, **turns)
     del prompt["instruction"]
     return prompt
@@ -179,7 +186,7 @@ def make_pairs() -> Prompt:
 
 def teach() -> Prompt:
     """The built-in model learns from the bundled pairs, and edits with what it has learnt."""
-    prompt = plain("teach-your-own-edit", "cat", "put a red line round the picture")
+    prompt = plain("teach-your-own-edit", "lake", "put a red line round the picture")
     prompt["pairs"] = node("Pairs", "IP2PLoadPairs", folder=EXAMPLE, limit=0)
     prompt["seen"] = node("Pairs, seen", "PreviewImage", images=["pairs", 2])
     prompt["train"] = node(
@@ -202,7 +209,7 @@ def teach() -> Prompt:
 
 
 def advanced() -> Prompt:
-    prompt = plain("advanced-any-sampler-and-sigmas", "house", "make it night")
+    prompt = view("advanced-any-sampler-and-sigmas", "cottage", "make it night")
     inputs = shared(prompt["sampler"])
     names = ("model", "instruction", "negative", "source", "text_cfg", "image_cfg")
     prompt["guider"] = node("Guider", "IP2PGuider", **{name: inputs[name] for name in names})
@@ -272,7 +279,7 @@ def lora_and_controlnet() -> Prompt:
 
 def your_style() -> Prompt:
     """An editor that draws like an ordinary model: editor + style - base, words included."""
-    prompt = real("your-style-as-an-editor", "road", "add a rainbow to the sky")
+    prompt = real("your-style-as-an-editor", "hills", "add a rainbow to the sky")
     for key, title, name in (("style", "Your style", STYLE), ("base", "SD 1.5", BASE)):
         prompt[key] = node(title, "CheckpointLoaderSimple", ckpt_name=name)
     roles = {"editor": "model", "custom": "style", "base": "base"}
@@ -301,29 +308,37 @@ TWINS: dict[str, Callable[[], Prompt]] = {
         "him",
     ),
     "virtual-makeup": lambda: local(
-        "virtual-makeup", "long", "put red lipstick on her", threshold=0.65
+        "virtual-makeup", "bob", "put red lipstick on her", threshold=0.65
     ),
     "virtual-try-on": lambda: local(
-        "virtual-try-on", "sweater", "put on a red dress", grow=8, threshold=0.4
+        "virtual-try-on", "sweater", "put on a red leather jacket", grow=8, threshold=0.4
     ),
-    "weather-sunny-to-cloudy": lambda: plain(
-        "weather-sunny-to-cloudy", "house", "change the weather from sunny to cloudy"
+    "weather-sunny-to-cloudy": lambda: view(
+        "weather-sunny-to-cloudy",
+        "house",
+        "change the weather from sunny to cloudy",
+        text_cfg=3.0,
+        image_cfg=2.2,
     ),
-    "season-summer-to-winter": lambda: plain(
+    "season-summer-to-winter": lambda: view(
         "season-summer-to-winter", "road", "turn summer into winter"
     ),
     "change-the-background": lambda: plain(
-        "change-the-background", "man", "change the background to a city at night"
+        "change-the-background", "long", "change the background to mountains"
     ),
     "material-wood-marble-bronze": lambda: local(
-        "material-wood-marble-bronze", "vase", "make it out of wood", threshold=0.4
+        "material-wood-marble-bronze", "cat", "make it out of wood", grow=6, threshold=0.4
     ),
-    "art-medium": lambda: plain("art-medium", "farm", "turn it into a comic"),
+    "art-medium": lambda: view(
+        "art-medium", "cottage", "turn it into a watercolor painting", image_cfg=1.8
+    ),
     "edit-only-a-region": lambda: masked(
         plain("edit-only-a-region", "woman-masked", "make her hair pink")
     ),
     "small-face-big-edit": lambda: masked(
-        plain("small-face-big-edit", "wall", "make his hair blue"), fit="around mask", margin=16
+        plain("small-face-big-edit", "wall", "make his hair blue", seed=2),
+        fit="around mask",
+        margin=16,
     ),
     "several-seeds-at-once": several_seeds,
     "compare-guidance": compare_guidance,
@@ -335,7 +350,7 @@ TWINS: dict[str, Callable[[], Prompt]] = {
     "teach-your-own-edit": teach,
     "with-lora-and-controlnet": lora_and_controlnet,
     "your-photo-your-checkpoint": lambda: real(
-        "your-photo-your-checkpoint", "raincoat", "put her in front of a forest"
+        "your-photo-your-checkpoint", "dress", "put a straw hat on her"
     ),
     "your-style-as-an-editor": your_style,
     "app-hair-stylist": lambda: app("app-hair-stylist", "hoodie", "hair color", "blonde", 4),
@@ -343,7 +358,7 @@ TWINS: dict[str, Callable[[], Prompt]] = {
         "app-virtual-try-on", "shirt", "clothes", "a suit", 8, threshold=0.4
     ),
     "app-weather-and-season": lambda: with_preset(
-        plain("app-weather-and-season", "farm", "none"), "season", "spring"
+        view("app-weather-and-season", "farm", "none"), "season", "autumn"
     ),
     "app-your-photo": lambda: real("app-your-photo", "lake", "make it a sunset"),
 }

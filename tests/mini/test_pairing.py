@@ -12,6 +12,7 @@ from instruct_pix2pix.mini.pairing import (
     learned_scenes,
     markdown,
     shares,
+    sheet,
 )
 from instruct_pix2pix.mini.reader import (
     HEADS,
@@ -107,3 +108,15 @@ def test_a_reader_learns_to_read():
     assert found["kind"] == 1.0 and found["background"] > 0.8
     torch.manual_seed(0)
     assert accuracy(Reader().eval(), scenes, pictures)["background"] < 0.6
+
+
+def test_the_sheet_says_what_was_asked_above_each_row():
+    edits = [edit for edit, _ in asked_edits(3)]
+    white = [np.full((len(SWAPS), 2, 256, 256, 3), 255, np.uint8)] * len(edits)
+    drawn = np.asarray(sheet(white, edits))
+    side = 256 // 2
+    line = (len(drawn) - len(edits) * side) // (len(edits) + 1)
+    assert drawn.shape[1] == side * (1 + len(SWAPS))
+    for top in range(line, len(drawn), line + side):
+        assert (drawn[top : top + line] < 128).any()
+        assert (drawn[top + line : top + line + side] == 255).all()
