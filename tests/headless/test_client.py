@@ -51,8 +51,10 @@ def test_uploads_runs_and_saves(comfyui, picture, tmp_path):
     before, after = (np.asarray(Image.open(p)) for p in (picture, tmp_path / "out.png"))
     # SaveImage truncates, so a grey level can be lost.
     np.testing.assert_allclose(after.astype(int), 255 - before, atol=1)
-    kinds = [e.type for e in events if isinstance(e, Event)]
-    assert kinds[0] == "execution_start" and kinds[-1] == "executing"
+    heard = [e for e in events if isinstance(e, Event)]
+    assert heard[0].type == "execution_start"
+    # The end is told by no node; a busy server tells of its progress once more after that.
+    assert any(e.type == "executing" and e.data["node"] is None for e in heard)
     assert "class_type" in Image.open(tmp_path / "out.png").text["prompt"]
 
 
