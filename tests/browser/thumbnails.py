@@ -29,7 +29,7 @@ from .twins import CHECKPOINT, VIEW_IMAGE_CFG
 # Which half of its pictures a thumbnail shows: from where on, as a share of a side, going right or
 # down. Without a line here, the middle from left to right.
 HALVES = {
-    "Edit the background - InstructPix2Pix": ("right", 0.5),
+    "Edit the background - InstructPix2Pix": ("down", 0.11),
     "Teach your own edit - pairs folder - InstructPix2Pix": ("right", 0.5),
     "Edit season - summer to winter - InstructPix2Pix": ("down", 0.45),
     "App - weather and season": ("down", 0.42),
