@@ -17,7 +17,6 @@ import os
 import resource
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
@@ -191,9 +190,9 @@ def write_triples(run: Run) -> None:
         run.note(language=train_language_model(model, triples, sizes.language_steps))
     command = ("pairs", "write", captions, "--llm", model, "--edits", sizes.edits)
     if "written" not in run.figures:
-        began = time.monotonic()
+        before = cpu_seconds()
         written = run.ip2p(*command, "-o", run.folder / "triples.jsonl")
-        run.note(written=written, minutes=(time.monotonic() - began) / 60)
+        run.note(written=written, minutes=(cpu_seconds() - before) / 60)
     lines = [as_line(found.triple) for found in run.understood]
     (run.folder / "understood.jsonl").write_text("".join(lines))
     run.note(understood=len(lines))

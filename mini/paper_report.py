@@ -84,7 +84,7 @@ def came_of(stage: str, figures: dict[str, Any], sizes: dict[str, Any]) -> str:
         kept, refused = figures["written"]["triples"], figures["written"]["refused"]
         return (
             f"{kept} of {kept + sum(refused.values())} triples accepted, "
-            f"{kept / figures['minutes']:.0f} a minute; the drawn world can show "
+            f"{kept / figures['minutes']:.0f} a CPU minute; the drawn world can show "
             f"{figures['understood']} of them; the language model's loss at the end "
             f"{figures['language']:.3f}"
         )

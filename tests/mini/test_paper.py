@@ -170,7 +170,7 @@ def test_the_report_has_the_figures_of_the_run_and_the_pictures(run) -> None:
     write_report(run.folder, page)
     text = page.read_text()
     assert text.startswith(f"# Kept\n\n{HEADING}") and "old" not in text and "yet" not in text
-    assert "--captions 3" in text and "5 of 7 triples accepted, 10 a minute" in text
+    assert "--captions 3" in text and "5 of 7 triples accepted, 10 a CPU minute" in text
     assert "| pairs | 7 | 4 drawn, 32 a CPU minute" in text
     assert "2 do both and are kept; one costs 160 evaluations" in text
     assert "| weather | 1 | 0% | 100% | 30.0 | 31.0 | 20.0 | 21.0 |" in text
