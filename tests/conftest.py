@@ -36,9 +36,6 @@ sys.path.insert(0, str(COMFYUI))
 from comfy.cli_args import args  # noqa: E402  (needs the path above)
 
 args.cpu = not torch.cuda.is_available()
-# As on a GPU, and as `ip2p` starts ComfyUI on a CPU. What ComfyUI takes there by itself reads the
-# machine's free memory at each attention, which on tiny models costs more than the attention.
-args.use_pytorch_cross_attention = True
 
 # Started in the background, a shell has pytest and all its children ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
