@@ -130,8 +130,8 @@ SHEETS: dict[str, list[Cell]] = {
     "IP2PGuidance-1": [
         source(HAIR),
         guided("text_cfg 12"),
-        guided("rescale 0.7, eps", rescale=0.7),
         guided("rescale 0.7, v", rescale=0.7, rescale_space="v"),
+        guided("text_end 0.5", text_end=0.5),
     ],
     "IP2PGuidance-2": [
         source(HAIR),
