@@ -163,7 +163,10 @@ class Bench:
         with np.load(path) as kept:
             return Outcome(**kept)
 
-    def make(self, setting: Setting, method: Method, first: int, edits: list[Edit]) -> Outcome:
+    def sampled(
+        self, setting: Setting, method: Method, first: int, edits: list[Edit]
+    ) -> tuple[torch.Tensor, float, float]:
+        """The latents of the edits, evaluations and seconds of one processor an edit."""
         text_cfg, image_cfg = setting.scales
         conds = encoded(self.loaded.clip, [edit.instruction for edit in edits])
         sources = torch.tensor(np.stack([render(e.source, self.side) for e in edits])) / 255
@@ -181,14 +184,18 @@ class Bench:
         evaluations = float(self.network.seen)
         if method.deep:
             evaluations -= (1 - self.shallow) * edit.made.deep.shallow_pictures
+        return latents, evaluations / len(edits), seconds / len(edits)
+
+    def make(self, setting: Setting, method: Method, first: int, edits: list[Edit]) -> Outcome:
+        latents, evaluations, seconds = self.sampled(setting, method, first, edits)
         pictures = to_pixels(self.loaded.vae.decode(latents))
         pairs = list(zip(edits, pictures, strict=True))
         return Outcome(
             pictures,
             np.array([nearest(edit, picture) == edit.target for edit, picture in pairs]),
             np.array([psnr(picture, render(edit.target, self.side)) for edit, picture in pairs]),
-            np.array(evaluations / len(edits)),
-            np.array(seconds / len(edits)),
+            np.array(evaluations),
+            np.array(seconds),
         )
 
 

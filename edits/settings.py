@@ -15,6 +15,7 @@ from typing import Any
 # As IP2PLoadCheckpoint lists the models that come with the pack: one edits, one draws.
 BUILT_IN = "ip2p-mini (built-in)"
 TEXT_TO_IMAGE = "ip2p-mini text-to-image (built-in)"
+DISTILLED = "ip2p-mini distilled (built-in)"  # a LoRA, as IP2PLoadLora lists it
 BUILT_INS = (BUILT_IN, TEXT_TO_IMAGE)
 BUILT_IN_SCALES = {"text_cfg": 2.0, "image_cfg": 1.2}  # which suit the editor's weights best
 

@@ -10,6 +10,23 @@ from comfy_api.latest import io
 
 from ..checkpoints.files import CheckpointError
 from ..checkpoints.lora import load_lora
+from ..edits.settings import DISTILLED
+
+DISTILLED_FILE = Path(__file__).resolve().parents[1] / "mini" / "ip2p-mini-distilled.safetensors"
+
+
+def find_lora(name: str) -> Path:
+    """The file behind an entry of the combo; CheckpointError where there is none."""
+    if name == DISTILLED:
+        return DISTILLED_FILE
+    listed = name in folder_paths.get_filename_list("loras")
+    path = folder_paths.get_full_path("loras", name) if listed else None
+    if path is None:
+        raise CheckpointError(
+            f"lora_name: {name!r} is not there. Put LoRAs in models/loras, refresh the "
+            "editor (key R), and choose one of them."
+        )
+    return Path(path)
 
 
 class IP2PLoadLora(io.ComfyNode):
@@ -29,8 +46,11 @@ class IP2PLoadLora(io.ComfyNode):
                 io.Model.Input("model", tooltip="The editing model."),
                 io.Combo.Input(
                     "lora_name",
-                    options=folder_paths.get_filename_list("loras"),
-                    tooltip="A file in models/loras, of the same family as the model.",
+                    options=[DISTILLED, *folder_paths.get_filename_list("loras")],
+                    tooltip=(
+                        "A file in models/loras, of the same family as the model; or the built-in "
+                        "one, which lets ip2p-mini edit at text_cfg 1 and image_cfg 1."
+                    ),
                 ),
                 io.Float.Input(
                     "strength_model",
@@ -80,11 +100,5 @@ class IP2PLoadLora(io.ComfyNode):
         strength_clip: float,
         clip: Any = None,
     ) -> io.NodeOutput:
-        listed = lora_name in folder_paths.get_filename_list("loras")
-        path = folder_paths.get_full_path("loras", lora_name) if listed else None
-        if path is None:
-            raise CheckpointError(
-                f"lora_name: {lora_name!r} is not there. Put LoRAs in models/loras, refresh the "
-                "editor (key R), and choose one of them."
-            )
-        return io.NodeOutput(*load_lora(Path(path), model, clip, strength_model, strength_clip))
+        path = find_lora(lora_name)
+        return io.NodeOutput(*load_lora(path, model, clip, strength_model, strength_clip))

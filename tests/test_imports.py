@@ -144,6 +144,12 @@ RULES = (  # the first that matches counts
         ("torch", "numpy", "PIL", "matplotlib", "safetensors", "comfy.cli_args"),
         ("mini", "checkpoints", "pairs"),
     ),
+    # Trained by the pack's own trainer.
+    Rule(
+        "mini/distill.py",
+        ("torch", "numpy", "PIL", "comfy.cli_args"),
+        ("mini", "pairs", "training"),
+    ),
     Rule(
         "mini/language.py",
         ("torch", "numpy", "tokenizers", "transformers"),

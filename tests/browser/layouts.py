@@ -185,6 +185,25 @@ LAYOUTS = {
         ),
         compared=True,
     ),
+    "Fast - one evaluation a step - InstructPix2Pix": Layout(
+        "one-evaluation-a-step",
+        "The same edit twice, in 20 steps. *Sampler, exact* runs the network three times a step. "
+        "*LoRA* has learnt what comes of that at 7.5 and 1.5, so *Sampler, distilled* runs it "
+        "once, with `text_cfg` 1 and `image_cfg` 1: a third of the time. `strength_model` is the "
+        "strength of the guidance.\n\nThe LoRA is for ip2p-mini. For another checkpoint train "
+        "one: `ip2p train --distill`.\n\n**Few steps:** LoRAs for 4 to 8 steps of your "
+        "checkpoint's family go into the same place, at scales of 1:\n\n"
+        "- Hyper-SD, Lightning: `euler`, `sgm_uniform`\n"
+        "- LCM: `lcm`, `sgm_uniform`, and *ModelSamplingDiscrete* with `lcm` behind *LoRA*",
+        (
+            PICTURE,
+            CHANGE,
+            ("Exact", [["Encode source", "Sampler, exact"]]),
+            ("Distilled", [["LoRA", "Sampler, distilled"]]),
+            ("Result", [["Both", "Decode", "Restore", "Result"]]),
+        ),
+        compared=True,
+    ),
     "Guidance - grid of both scales - InstructPix2Pix": Layout(
         "guidance-grid",
         "The same edit with every pair of two lists of scales. Read off the pair that suits the "

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from instruct_pix2pix.edits.prompt import PLAIN_GUIDANCE, Node, Prompt, edit_prompt, node
-from instruct_pix2pix.edits.settings import BUILT_IN_SCALES, TEXT_TO_IMAGE, defaults_of
+from instruct_pix2pix.edits.settings import BUILT_IN_SCALES, DISTILLED, TEXT_TO_IMAGE, defaults_of
 
 API = Path(__file__).resolve().parents[2] / "workflows" / "api"
 # What suits the built-in model.
@@ -121,6 +121,23 @@ def compare_guidance() -> Prompt:
     prompt["both"] = node("Both", "LatentBatch", samples1=["sampler", 0], samples2=["held", 0])
     prompt["decode"]["inputs"]["samples"] = ["both", 0]
     prompt["sampler"]["_meta"]["title"] = "Sampler, plain"
+    return prompt
+
+
+def one_evaluation() -> Prompt:
+    """The same edit at the usual scales, and with the LoRA that has learnt them."""
+    usual = defaults_of("text_cfg", "image_cfg")
+    prompt = plain("one-evaluation-a-step", "dress", "make her hair blonde", **usual)
+    strengths = {"strength_model": 1.0, "strength_clip": 1.0}
+    prompt["lora"] = node(
+        "LoRA", "IP2PLoadLora", model=["model", 0], lora_name=DISTILLED, **strengths
+    )
+    alone = {"model": ["lora", 0], "text_cfg": 1.0, "image_cfg": 1.0}
+    sampler = {**prompt["sampler"]["inputs"], **alone}
+    prompt["distilled"] = node("Sampler, distilled", "IP2PKSampler", **sampler)
+    prompt["both"] = node("Both", "LatentBatch", samples1=["sampler", 0], samples2=["distilled", 0])
+    prompt["decode"]["inputs"]["samples"] = ["both", 0]
+    prompt["sampler"]["_meta"]["title"] = "Sampler, exact"
     return prompt
 
 
@@ -342,6 +359,7 @@ TWINS: dict[str, Callable[[], Prompt]] = {
     ),
     "several-seeds-at-once": several_seeds,
     "compare-guidance": compare_guidance,
+    "one-evaluation-a-step": one_evaluation,
     "guidance-grid": guidance_grid,
     "auto-tune-the-two-scales": auto_tune,
     "edit-in-turns": edit_in_turns,
