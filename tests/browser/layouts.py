@@ -189,9 +189,9 @@ LAYOUTS = {
         "one-evaluation-a-step",
         "The same edit twice, in 20 steps. *Sampler, exact* runs the network three times a step. "
         "*LoRA* has learnt what comes of that at 7.5 and 1.5, so *Sampler, distilled* runs it "
-        "once, with `text_cfg` 1 and `image_cfg` 1: a third of the time. `strength_model` is the "
-        "strength of the guidance.\n\nThe LoRA is for ip2p-mini. For another checkpoint train "
-        "one: `ip2p train --distill`.\n\n**Few steps:** LoRAs for 4 to 8 steps of your "
+        "once, with `text_cfg` 1 and `image_cfg` 1: less than half of the time. `strength_model` "
+        "is the strength of the guidance.\n\nThe LoRA is for ip2p-mini. For another checkpoint "
+        "train one: `ip2p train --distill`.\n\n**Few steps:** LoRAs for 4 to 8 steps of your "
         "checkpoint's family go into the same place, at scales of 1:\n\n"
         "- Hyper-SD, Lightning: `euler`, `sgm_uniform`\n"
         "- LCM: `lcm`, `sgm_uniform`, and *ModelSamplingDiscrete* with `lcm` behind *LoRA*",
