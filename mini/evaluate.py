@@ -315,7 +315,7 @@ def suited(scores: list[Score]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, default=BUILT_IN)
-    parser.add_argument("--count", type=int, default=20, help="scenes of each family")
+    parser.add_argument("--count", type=int, default=50, help="scenes of each family")
     parser.add_argument("--suited", type=int, default=6, help="the same at the best scales; or 0")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--text-cfg", type=float, default=7.5)
