@@ -37,9 +37,9 @@ from counting import Counted  # isort: skip
 from instruct_pix2pix.checkpoints.lora import load_lora
 from instruct_pix2pix.mini.evaluate import BUILT_IN, NUMERICS, digest, named
 from instruct_pix2pix.mini.instructions import Edit
+from instruct_pix2pix.nodes.lora import DISTILLED_FILE
 
 RESULT = Path(__file__).with_suffix(".md")
-LORA = BUILT_IN.with_name("ip2p-mini-distilled.safetensors")
 KEPT_HERE = ROOT / "runs" / "distilled"
 ALONE = 1.0, 1.0
 ROUNDS = 3  # of the times, in turn
@@ -120,7 +120,7 @@ def main(
     control: Annotated[int, typer.Option(help="Edits of the table without a LoRA.")] = 60,
     others: Annotated[int, typer.Option(help="Edits of each other table.")] = 10,
     checkpoint: Path = BUILT_IN,
-    lora: Path = LORA,
+    lora: Path = DISTILLED_FILE,
     output: Path = RESULT,
 ) -> None:
     torch.set_grad_enabled(False)

@@ -11,7 +11,6 @@ these weights lies in runs/finetune, under their SHA-256, and is not done again.
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 import time
@@ -48,7 +47,7 @@ from instruct_pix2pix.mini.line import (  # noqa: E402
     with_line,
 )
 from instruct_pix2pix.mini.scenes import KINDS, render, sample_scene  # noqa: E402
-from instruct_pix2pix.pairs.pair import Pair, PictureBytes  # noqa: E402
+from instruct_pix2pix.pairs.pair import Pair, as_png  # noqa: E402
 from instruct_pix2pix.training.base import load_base  # noqa: E402
 from instruct_pix2pix.training.run import Run  # noqa: E402
 from instruct_pix2pix.training.samples import edit  # noqa: E402
@@ -83,17 +82,11 @@ def training_pairs(side: int) -> list[Pair]:
     pairs = []
     for number, one in enumerate(framed(PAIRS, TRAINED, side, list(COLORS))):
         before, after = (
-            PictureBytes(f"{number} {name}.png", png(picture))
+            as_png(f"{number} {name}.png", Image.fromarray(picture))
             for name, picture in (("before", one.before), ("after", one.after))
         )
         pairs.append(Pair(f"line {number}", before, after, one.wordings))
     return pairs
-
-
-def png(pixels: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
 
 
 def lessons(count: int) -> list[str]:

@@ -24,7 +24,7 @@ from comfy.weight_adapter import LoRAAdapter
 from .files import CheckpointError, StateDict, read_settings, read_tensors
 
 # In the metadata of a LoRA that holds guidance: the scales, {"text_cfg": 7.5, "image_cfg": 1.5}.
-DISTILLED = "ip2p.distilled"
+DISTILLED_AT = "ip2p.distilled"
 
 # What begins a module's name in the two worlds, the longest first.
 _PREFIXES = (
@@ -81,11 +81,11 @@ def load_lora(
         texts = clip.clone()
         used |= set(texts.add_patches(patches, text))
     logging.info("%s: put on %d modules.", path.name, len(used))
-    if DISTILLED in metadata:
+    if DISTILLED_AT in metadata:
         logging.info(
             "%s: holds the guidance of %s. Sample at text_cfg 1 and image_cfg 1.",
             path.name,
-            metadata[DISTILLED],
+            metadata[DISTILLED_AT],
         )
     return patched, texts
 

@@ -6,17 +6,15 @@ with ComfyUI on the path draws pairs, trains by the pack's own trainer (`ip2p tr
 runs/distill, goes on where it was stopped, and writes ip2p-mini-distilled.safetensors.
 """
 
-import io
 from pathlib import Path
 
 import comfy.cli_args
-import numpy as np
 import torch
 from PIL import Image
 
 comfy.cli_args.args.cpu = not torch.cuda.is_available()
 
-from ..pairs.pair import Pair, PictureBytes  # noqa: E402
+from ..pairs.pair import Pair, as_png  # noqa: E402
 from ..training.base import load_base  # noqa: E402
 from ..training.result import distilled  # noqa: E402
 from ..training.run import Progress, Run  # noqa: E402
@@ -26,7 +24,7 @@ from . import data  # noqa: E402
 from .drawing import stream  # noqa: E402
 from .evaluate import BUILT_IN, digest, named  # noqa: E402
 from .instructions import instruct  # noqa: E402
-from .scenes import Scene, render  # noqa: E402
+from .scenes import render  # noqa: E402
 
 RESULT = Path(__file__).with_name("ip2p-mini-distilled.safetensors")
 RUN = Path("runs/distill") / digest(BUILT_IN)
@@ -61,15 +59,10 @@ def drawn_pairs(count: int, side: int) -> list[Pair]:
         one = pairs.draw(rng)
         before, after = drawings[one.source], drawings[one.target]
         others = (instruct(before, after, rng) for _ in range(WORDINGS - 1))
-        source, target = (PictureBytes(f"{number}.png", png(s, side)) for s in (before, after))
+        pictures = (Image.fromarray(render(scene, side)) for scene in (before, after))
+        source, target = (as_png(f"{number}.png", picture) for picture in pictures)
         drawn.append(Pair(f"edit {number}", source, target, (one.instruction, *others)))
     return drawn
-
-
-def png(scene: Scene, side: int) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(np.asarray(render(scene, side))).save(file, "PNG")
-    return file.getvalue()
 
 
 def tell(progress: Progress) -> None:

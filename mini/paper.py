@@ -20,7 +20,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
-from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +31,7 @@ from safetensors.torch import load_file, save_file
 
 from ..edits.settings import TEXT_TO_IMAGE, defaults_of
 from ..pairs.layouts import read_pairs
-from ..pairs.pair import Pair, PictureBytes, open_picture
+from ..pairs.pair import Pair, PictureBytes, as_png, open_picture
 from ..pairs.table import write_pairs
 from ..pairs.triples import Triple, as_line, read_triples
 from .captions import caption, told
@@ -265,10 +264,10 @@ def drawn(pair: Pair, seed: int) -> Pair:
     """A pair with the same words and with the pictures that they ask for."""
 
     def picture(words: str, name: str) -> PictureBytes:
-        scene, file = told(words), BytesIO()
+        scene = told(words)
         assert scene
-        Image.fromarray(render(vary(scene, seed=seed), 256)).save(file, "PNG")
-        return PictureBytes(f"{seed}-{name}.png", file.getvalue())
+        drawing = Image.fromarray(render(vary(scene, seed=seed), 256))
+        return as_png(f"{seed}-{name}.png", drawing)
 
     source, target = picture(pair.caption, "before"), picture(pair.edited_caption, "after")
     texts = pair.instructions, pair.caption, pair.edited_caption

@@ -91,6 +91,13 @@ class PictureBytes:
         return self.content
 
 
+def as_png(name: str, picture: Image.Image) -> PictureBytes:
+    """The picture encoded as PNG."""
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return PictureBytes(name, file.getvalue())
+
+
 @dataclass(frozen=True)
 class Pair:
     """What one row of a set of pairs holds.

@@ -12,7 +12,7 @@ from comfy.model_patcher import ModelPatcher
 
 from ..checkpoints.families import family_of
 from ..checkpoints.layouts import Parts
-from ..checkpoints.lora import DISTILLED
+from ..checkpoints.lora import DISTILLED_AT
 from ..checkpoints.models import architecture_of, build_model
 from ..checkpoints.saving import sampling_of, save_model
 from ..checkpoints.signs import unet_signs
@@ -61,4 +61,4 @@ def write_result(
 def distilled(settings: Settings) -> dict[str, str]:
     """The metadata of a LoRA that holds its guidance, {} of any other."""
     scales = {"text_cfg": settings.text_cfg, "image_cfg": settings.image_cfg}
-    return {DISTILLED: json.dumps(scales)} if settings.distill else {}
+    return {DISTILLED_AT: json.dumps(scales)} if settings.distill else {}
